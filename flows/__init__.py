@@ -1,0 +1,1 @@
+"""Conditional normalizing flows: bijections, conditioners, densities, and the models made of them."""

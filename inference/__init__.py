@@ -1,0 +1,1 @@
+"""A loaded version answers arrays: engines, seeds, estimators."""

@@ -1,0 +1,46 @@
+"""The seam between a version and the hardware: an engine maps named arrays to named arrays, rows first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from model_store.signature import Operation
+
+Arrays = dict[str, np.ndarray]
+
+
+class EngineError(RuntimeError):
+    """The engine failed on a batch; the batch may be retried member by member."""
+
+
+class EngineOutOfMemory(EngineError):
+    """The batch was too large for the device; a smaller one may succeed."""
+
+
+class EngineLost(EngineError):
+    """The device is gone for good (sticky error); only a new process helps."""
+
+
+class Engine(Protocol):
+    """Runs the four pure functions of one version.
+
+    `run("decode", {"z": (n, K), "condition": (n,)})` returns `{"x": (n, *data shape)}`; names and order come from
+    `Signature.inputs` and `Signature.outputs`. All floating arrays are float32, label conditions int64. Integer
+    images go in as any numeric dtype and come out as uint8. Thread-safe.
+    """
+
+    @property
+    def device(self) -> str:
+        """`cpu`, or `cuda:0`."""
+        ...
+
+    def run(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        """Answer one batch. Raises EngineError."""
+        ...
+
+    def close(self) -> None:
+        """Release the device memory. Idempotent."""
+        ...

@@ -1,0 +1,55 @@
+"""Work: rows of one operation, asked for lazily so that a scheduler may cut them into chunks.
+
+A question (sample, log-likelihood, ...) is a generator that yields `Work` and returns its answer: the driver runs each
+yielded work to completion, in whatever chunks it likes and beside whatever neighbours, then resumes the generator.
+`answer` below is the plain driver; the service drives the same generators through its batcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Protocol, TypeVar
+
+from inference.engine import Arrays, Engine
+from model_store.signature import Operation
+
+Answer = TypeVar("Answer")
+
+
+class Work(Protocol):
+    """`rows` independent rows of one operation. Inputs of a row depend on its place in the work alone."""
+
+    @property
+    def operation(self) -> Operation:
+        """Which of the four functions the rows go through."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are in all."""
+        ...
+
+    def inputs(self, start: int, stop: int) -> Arrays:
+        """The engine's inputs for rows [start, stop)."""
+        ...
+
+    def accept(self, start: int, stop: int, outputs: Arrays) -> None:
+        """Take the engine's outputs for rows [start, stop). Chunks arrive in order."""
+        ...
+
+
+Question = Generator[Work, None, Answer]
+
+
+def answer(engine: Engine, question: Question[Answer], max_rows: int = 4096) -> Answer:
+    """Run a question to its end on one engine, at most `max_rows` rows at a time."""
+    try:
+        work = next(question)
+        while True:
+            for start in range(0, work.rows, max_rows):
+                stop = min(start + max_rows, work.rows)
+                work.accept(start, stop, engine.run(work.operation, work.inputs(start, stop)))
+            work = next(question)
+    except StopIteration as end:
+        result: Answer = end.value
+        return result

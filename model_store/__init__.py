@@ -1,0 +1,1 @@
+"""Immutable, verified, versioned models on a disk."""

@@ -1,0 +1,1 @@
+"""HTTP, admission, batching and metrics over inference."""

@@ -1,0 +1,1 @@
+"""Data -> fit -> evaluate the exported version -> publish."""
