@@ -1,0 +1,1 @@
+"""Diagnostics: pure functions over numpy arrays. They know no model, no file and no picture."""

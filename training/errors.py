@@ -1,0 +1,33 @@
+"""Errors that a person can act on: the command line prints them without a traceback."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+
+class TrainingError(Exception):
+    """Something the caller can put right: a recipe, a file, a column, an option."""
+
+
+class RecipeError(TrainingError):
+    """A recipe or a setting that does not say what it must."""
+
+
+class DataError(TrainingError):
+    """Data that is absent, damaged, or not fit to be learned from."""
+
+
+class FitError(TrainingError):
+    """A fit that cannot go on."""
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """A hint that ends an error message: the closest known name, or all of them.
+
+    >>> nearest("epoch", ["epochs", "rate"])
+    "did you mean 'epochs'?"
+    >>> nearest("zzz", ["epochs", "rate"])
+    'known: epochs, rate'
+    """
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(names))}"
