@@ -1,4 +1,7 @@
-"""Turns pytest's junit XML into the table that `make test-full` commits: `python -m tests.report build/test-full.xml`."""
+"""Turns pytest's junit XML into the table that `make test-full` commits.
+
+`python -m tests.report build/test-full.xml`
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,12 @@ def report(xml: Path) -> str:
         tags = {child.tag for child in case}
         row[1 if tags & {"failure", "error"} else 2 if "skipped" in tags else 0] += 1
         row[3] += float(case.get("time", 0))
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     lines = [
         "# The full suite",
         "",
-        f"`make test-full` on commit {commit}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}.",
+        f"`make test-full` on commit {git.stdout.strip()}; {machine}.",
         "",
         "| module | passed | failed | skipped | seconds |",
         "|---|---|---|---|---|",

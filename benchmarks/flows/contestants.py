@@ -1,7 +1,8 @@
 """Every contestant behind the same three calls: log_prob(x, c), sample(z, c), parameters().
 
-Peers are built as their own documentation shows, as coupling flows with alternating halves and two hidden layers of 128; nflows'
-only conditioner with a context is a residual network (one block: three linear layers and a gate), its parameter count is printed.
+Peers are built as their own documentation shows: coupling flows with alternating halves and two hidden layers of 128.
+The only conditioner of nflows that takes a context is a residual network (one block: three linear layers and a gate);
+parameter counts are printed.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ class Condflow(Contestant):
     name = "condflow"
 
     def __init__(self, config: Configuration) -> None:
-        from flows import build
         from flows.architecture import CouplingArchitecture, VectorConditionConfig
+
+        from flows import build
 
         architecture = CouplingArchitecture(
             data_shape=(config.features,),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 
 from benchmarks.flows.configuration import Configuration
@@ -13,7 +15,7 @@ def forward_floor(config: Configuration, rows: int) -> float:
     ready buffers: inputs x width, width x width, width x outputs, `transforms` times. Nothing else is counted."""
     half = config.features // 2
     widths = (half + config.condition, config.width, config.width, half * config.outputs)
-    weights = [torch.randn(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    weights = [torch.randn(a, b) for a, b in pairwise(widths)]
     inputs = [torch.randn(rows, a) for a in widths[:-1]]
     outputs = [torch.empty(rows, b) for b in widths[1:]]
 
