@@ -70,7 +70,9 @@ def confusion(log_posterior: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
 def _check(log_posterior: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
     values, index = np.asarray(log_posterior, np.float64), np.asarray(labels)
     if values.ndim != 2 or index.shape != values.shape[:1]:
-        raise ValueError(f"expected log_posterior (rows, classes) and labels (rows,), got {values.shape}, {index.shape}")
+        raise ValueError(
+            f"expected log_posterior (rows, classes) and labels (rows,), got {values.shape}, {index.shape}"
+        )
     if not len(index):
         raise ValueError("labels: expected at least one row")
     if index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= values.shape[1]:

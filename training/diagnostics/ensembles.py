@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 def crps(samples: ArrayLike, truth: ArrayLike) -> float:
     """`mean (1/m sum_i |s_i - y| - 1/(2 m (m-1)) sum_ij |s_i - s_j|)`, in the units of y; lower is better.
 
-    `samples` (rows, m >= 2, ...) draws of each row's `truth` (rows, ...); the mean runs over rows and elements. The second
-    term has m (m-1) and not m^2 below it, so that the figure does not depend on m (the fair score; Ferro 2014).
+    `samples` (rows, m >= 2, ...) draws of each row's `truth` (rows, ...); the mean runs over rows and elements. The
+    second term has m (m-1) and not m^2 below it, so that the figure does not depend on m (the fair score; Ferro 2014).
 
     >>> round(crps([[0.0, 1.0]], [0.0]), 6), crps([[2.0, 2.0]], [0.5])
     (0.0, 1.5)

@@ -21,8 +21,8 @@ class PrecisionRecall:
 def precision_recall(real: ArrayLike, generated: ArrayLike, neighbours: int = 3) -> PrecisionRecall:
     """`precision = mean_g 1[exists r: |g - r| <= radius_k(r)]`, recall with the roles swapped (Kynkaanniemi 2019).
 
-    `radius_k(r)` is the distance from r to its k-th nearest neighbour in its own set, itself left out. `real` (n, F) and
-    `generated` (m, F) are features; the two figures depend on n and m, so compare at equal sizes only.
+    `radius_k(r)` is the distance from r to its k-th nearest neighbour in its own set, itself left out. `real` (n, F)
+    and `generated` (m, F) are features; the two figures depend on n and m, so compare at equal sizes only.
 
     >>> line = np.arange(10.0)[:, None]
     >>> precision_recall(line, line[:5] + 0.1, neighbours=1)
@@ -36,7 +36,7 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, neighbours: int = 3)
 
 
 def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
-    """`|m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2))` of the two Gaussians fitted to features (Heusel 2017).
+    """`|m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2))` of Gaussians fitted to features (Heusel 2017).
 
     On features of a local network the figure ranks models against each other and against real data split in two; it is
     on another scale than distances over Inception features.
