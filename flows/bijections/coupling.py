@@ -1,0 +1,83 @@
+"""The coupling layer: one part of x passes, and conditions an elementwise map of the other part."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from flows.bijections.base import Bijection
+from flows.condition import Condition, ConditionShape
+from flows.conditioners.base import ConditionerFactory
+
+Half = Literal["first", "second"]
+
+
+class Coupling(Bijection):
+    """[x1, x2] -> [x1, g(x2; conditioner(x1, c))]: owns splitting and merging; subclasses own the elementwise map g.
+
+    The first half has floor(features / 2) elements; `transforms` names the half that g transforms. With one feature
+    there is nothing to pass: the whole vector is transformed, and the conditioner sees the condition only.
+
+    Raises ValueError if `features` is less than 1.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        conditioner: ConditionerFactory,
+        condition: ConditionShape,
+        *,
+        parameters: int,
+        transforms: Half = "second",
+    ) -> None:
+        super().__init__()
+        if features < 1:
+            raise ValueError(f"features: expected at least 1, got {features}")
+        self.transforms_first = transforms == "first" and features > 1
+        self.sizes = (features // 2, features - features // 2)
+        passed, moved = reversed(self.sizes) if self.transforms_first else self.sizes
+        self.conditioner = conditioner(passed, moved * parameters, condition)
+
+    @abstractmethod
+    def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        """g and log |dg/dx| per element of the half that is transformed: both (rows, size)."""
+
+    @abstractmethod
+    def restore(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        """g^-1 and log |dg^-1/dz| per element."""
+
+    def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        """Transform one half given the other."""
+        halves, log_derivative = self.transform_halves(self.split(x), c)
+        return torch.cat(halves, 1), log_derivative.sum(1)
+
+    def inverse(self, z: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        """Restore one half given the other, which is as it was."""
+        halves, log_derivative = self.restore_halves(self.split(z), c)
+        return torch.cat(halves, 1), log_derivative.sum(1)
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(rows, features) to the two halves."""
+        first, second = torch.split_with_sizes(x, self.sizes, 1)
+        return first, second
+
+    def transform_halves(self, halves: tuple[Tensor, Tensor], c: Condition) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """`forward` on halves that are already split: the halves, and the log-derivative per element."""
+        first, second = halves
+        if self.transforms_first:
+            first, log_derivative = self.transform(first, second, c)
+        else:
+            second, log_derivative = self.transform(second, first, c)
+        return (first, second), log_derivative
+
+    def restore_halves(self, halves: tuple[Tensor, Tensor], c: Condition) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """`inverse` on halves that are already split: the halves, and the log-derivative per element."""
+        first, second = halves
+        if self.transforms_first:
+            first, log_derivative = self.restore(first, second, c)
+        else:
+            second, log_derivative = self.restore(second, first, c)
+        return (first, second), log_derivative

@@ -1,0 +1,84 @@
+"""What all conditioners share: how they are made, what they see, and their dense layer."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from flows.condition import Condition, ConditionShape
+
+ConditionerFactory = Callable[[int, int, ConditionShape], nn.Module]
+"""(inputs, outputs, condition) -> a module with forward(u: (rows, inputs), c: Condition) -> (rows, outputs)."""
+
+Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+    "tanh": torch.tanh,
+    "leaky_relu": functional.leaky_relu,
+    "elu": functional.elu,
+}
+
+
+class Conditioner(nn.Module, ABC):
+    """u, c -> parameters: a network on [u, c.vector].
+
+    Where `inputs` and `condition.features` are both 0, the network sees a constant 1, so that its parameters are
+    learnt constants. Raises ValueError, at construction, for a condition with spatial context only (a vector
+    conditioner would not look at it; `ImageEncoder` makes features of it), and for an unknown activation; at the
+    call, for a condition that is missing or was not announced.
+    """
+
+    def __init__(self, inputs: int, condition: ConditionShape, activation: Activation, dropout: float) -> None:
+        super().__init__()
+        if condition.channels and not condition.features:
+            raise ValueError("condition: expected features; encode an image condition with ImageEncoder")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout: expected a number in [0, 1), got {dropout}")
+        self.inputs = inputs
+        self.condition = condition
+        self.size = max(inputs + condition.features, 1)
+        self.activation = ACTIVATIONS[activation]
+        self.dropout = dropout
+
+    @abstractmethod
+    def forward(self, u: Tensor, c: Condition) -> Tensor:
+        """(rows, inputs) and the condition to (rows, outputs)."""
+
+    def join(self, u: Tensor, c: Condition) -> Tensor:
+        """[u, c.vector]: (rows, size)."""
+        vector = c.vector
+        if vector is None:
+            if self.condition.features:
+                raise ValueError(f"condition: expected a vector of {self.condition.features} features, got none")
+            return u if self.inputs else u.new_ones((u.shape[0], 1))
+        if not self.condition.features:
+            raise ValueError("condition: expected none, got a vector")
+        return torch.cat((u, vector), 1) if self.inputs else vector
+
+
+class Dense(nn.Module):
+    """y = x W + b with W (inputs, outputs), uniform in +-1/sqrt(inputs) as b, or zero.
+
+    W is stored the way it is multiplied: without torch's transpose that is one operation less, and one less backwards.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, zero: bool = False) -> None:
+        super().__init__()
+        bound = 0.0 if zero else 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, inputs) to (rows, outputs)."""
+        return torch.addmm(self.bias, x, self.weight)
