@@ -74,15 +74,26 @@ class LabelCondition(Frozen):
 
 
 class VectorCondition(Frozen):
-    """M real numbers."""
+    """M real numbers.
+
+    `relaxation` is the standard deviation of the model's own noise on each of them, in data units (the joint flow's
+    epsilon times the scale of the standardisation); empty where the family has none.
+    """
 
     kind: Literal["vector"] = "vector"
     array: ArraySpec
+    relaxation: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
     @property
     def size(self) -> int:
         """M."""
         return self.array.size
+
+    @model_validator(mode="after")
+    def _relaxation_fits(self) -> VectorCondition:
+        if self.relaxation and len(self.relaxation) != self.size:
+            raise ValueError(f"relaxation: expected {self.size} standard deviations, got {len(self.relaxation)}")
+        return self
 
 
 class ImageCondition(Frozen):
@@ -92,9 +103,7 @@ class ImageCondition(Frozen):
     array: ArraySpec
 
 
-ConditionSpec = Annotated[
-    NoCondition | LabelCondition | VectorCondition | ImageCondition, Field(discriminator="kind")
-]
+ConditionSpec = Annotated[NoCondition | LabelCondition | VectorCondition | ImageCondition, Field(discriminator="kind")]
 
 
 class Part(Frozen):

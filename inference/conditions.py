@@ -1,0 +1,139 @@
+"""A condition as a caller writes it, checked against the signature: one, or n of them, and no other rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from inference import fields
+from inference.errors import FieldError
+from model_store.signature import ConditionSpec, ImageCondition, LabelCondition, NoCondition, VectorCondition
+
+Rank = Literal["one", "many", "either"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """`array`: (n,) int64 for labels, (n, *shape) otherwise, None for unconditional models. `single`: one was given."""
+
+    array: np.ndarray | None
+    single: bool
+
+    @property
+    def count(self) -> int:
+        """n; 1 for unconditional models."""
+        return 1 if self.array is None else len(self.array)
+
+    def take(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """The engine's input for these conditions, `{}` where there is none."""
+        return {} if self.array is None else {"condition": self.array[index]}
+
+
+def conditions(
+    spec: ConditionSpec, value: Any, pointer: str = "/condition", rank: Rank = "either", max_count: int | None = None
+) -> Conditions:
+    """Read one condition, or n of them, by the model's kind.
+
+    Args:
+        spec: the signature's condition.
+        value: an index or a name, numbers, nested lists or an array; None where absent.
+        pointer: where the field stands, for messages.
+        rank: what is welcome here: `one`, `many` or `either`.
+        max_count: the most conditions that are welcome.
+
+    Raises:
+        FieldError: wrong kind, rank, type or range; an unknown label; absent where needed, present where not.
+
+    >>> conditions(LabelCondition(classes=("cat", "dog")), ["dog", 0]).array
+    array([1, 0])
+    """
+    if isinstance(spec, NoCondition):
+        if value is not None:
+            raise FieldError(pointer, "this model takes no condition")
+        return Conditions(None, single=True)
+    if value is None:
+        raise FieldError(pointer, f"this model needs a condition: {describe(spec)}")
+    if isinstance(spec, LabelCondition):
+        return _labels(spec, value, pointer, rank, max_count)
+    return _arrays(spec, value, pointer, rank, max_count)
+
+
+def describe(spec: ConditionSpec) -> str:
+    """What one condition looks like, for messages."""
+    match spec:
+        case LabelCondition():
+            return f"a class index 0..{len(spec.classes) - 1} or a class name"
+        case VectorCondition():
+            return f"{spec.size} numbers"
+        case ImageCondition():
+            return f"an image {' x '.join(map(str, spec.array.shape))}"
+        case _:
+            return "none"
+
+
+def _labels(spec: LabelCondition, value: Any, pointer: str, rank: Rank, max_count: int | None) -> Conditions:
+    single = not isinstance(value, (list, tuple)) and not (isinstance(value, np.ndarray) and value.ndim > 0)
+    if isinstance(value, np.ndarray):
+        if value.ndim > 1:
+            raise FieldError(pointer, f"expected one label or a list of them, got shape {list(value.shape)}")
+        _check_count(len(np.atleast_1d(value)), single, pointer, rank, max_count)
+        value = value.tolist()
+    else:
+        _check_count(1 if single else len(value), single, pointer, rank, max_count)
+    items = [value] if single else value
+    places = {name: index for index, name in enumerate(spec.classes)}
+    indices = [_label(spec, places, item, pointer if single else f"{pointer}/{i}") for i, item in enumerate(items)]
+    return Conditions(np.array(indices, dtype=np.int64), single)
+
+
+def _label(spec: LabelCondition, places: dict[str, int], item: Any, pointer: str) -> int:
+    if isinstance(item, str):
+        if item not in places:
+            known = ", ".join(spec.classes[:20]) + (", ..." if len(spec.classes) > 20 else "")
+            raise FieldError(pointer, f"unknown class name {item[:64]!r}; the classes are {known}")
+        return places[item]
+    if isinstance(item, (bool, np.bool_)) or not isinstance(item, (int, np.integer)):
+        raise FieldError(pointer, f"expected {describe(spec)}, got {_kind(item)}")
+    if not 0 <= item < len(spec.classes):
+        raise FieldError(pointer, f"expected {describe(spec)}, got {item}")
+    return int(item)
+
+
+def _arrays(
+    spec: VectorCondition | ImageCondition, value: Any, pointer: str, rank: Rank, max_count: int | None
+) -> Conditions:
+    shape, wanted = fields.shape_of(value, pointer), spec.array.shape
+    plain = wanted[1:] if isinstance(spec, ImageCondition) and wanted[0] == 1 else None  # [H, W] when C = 1
+    stacks = [wanted] if plain is None else [wanted, plain]
+    ones, many = stacks, [1 + len(stack) for stack in stacks]
+    single = shape in ones and rank != "many"
+    if not single and (len(shape) not in many or shape[1:] not in stacks):
+        shapes = " or ".join(str(list(stack)) for stack in stacks)
+        several = " or ".join(f"[n, {', '.join(map(str, stack))}]" for stack in stacks)
+        expected = {"one": shapes, "many": several, "either": f"{shapes} or {several}"}[rank]
+        found = f"shape {list(shape)}" if shape else _kind(value)
+        raise FieldError(pointer, f"expected {expected}, got {found}")
+    _check_count(1 if single else shape[0], single, pointer, rank, max_count)
+    array = fields.values(value, shape, spec.array, pointer)
+    return Conditions(array.reshape(-1, *wanted), single)
+
+
+def _check_count(count: int, single: bool, pointer: str, rank: Rank, max_count: int | None) -> None:
+    if single and rank == "many":
+        raise FieldError(pointer, "expected a list of conditions, got one")
+    if not single and rank == "one":
+        raise FieldError(pointer, "expected one condition, got a list of them; use `conditions`")
+    if count == 0:
+        raise FieldError(pointer, "expected at least one condition, got none")
+    if max_count is not None and count > max_count:
+        raise FieldError(pointer, f"expected at most {max_count} conditions, got {count}")
+
+
+def _kind(item: Any) -> str:
+    if isinstance(item, (bool, np.bool_)):
+        return "a boolean"
+    return {dict: "an object", list: "a list", type(None): "null", float: f"{item}"}.get(
+        type(item), type(item).__name__
+    )

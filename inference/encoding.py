@@ -1,0 +1,56 @@
+"""Which latent gives this x, under this condition?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inference import fields
+from inference.conditions import conditions
+from inference.engine import Arrays
+from inference.errors import FieldError
+from inference.groups import DrawsWork, ScoringNoise
+from inference.likelihood import require
+from inference.loaded import Loaded
+from inference.work import Question
+
+
+@dataclass(frozen=True)
+class Latents:
+    """`latent`: part -> float32 (n, *part), as `sample` takes it. `seed`: of the padding noise."""
+
+    latent: dict[str, np.ndarray]
+    seed: int
+
+
+def encode(loaded: Loaded, x: Any, condition: Any = None, *, seed: Any = 0) -> Question[Latents]:
+    """`u = encode(x, noise, c)`, with the noise of scoring draw 0 for every row.
+
+    With `sample(latent=..., condition=another)` this is a counterfactual.
+
+    Raises:
+        FieldError: a field has the wrong shape, type or range; no condition for a conditional model.
+        CannotAnswer: the version has no `encode`.
+    """
+    signature = loaded.signature
+    require(loaded, "encode")
+    data = fields.rows(x, signature.data)
+    read = conditions(signature.condition, condition)
+    if read.count not in (1, len(data)):
+        raise FieldError("/condition", f"expected one condition or {len(data)}, one per row, got {read.count}")
+    first = fields.seed(seed)
+    parts = {part.name: np.empty((len(data), *part.shape), dtype=np.float32) for part in signature.latent}
+
+    def keep(first_row: int, groups: Arrays) -> None:
+        for name, rows in groups.items():
+            parts[name][first_row : first_row + len(rows)] = rows[:, 0]
+
+    work = DrawsWork("encode", data, ScoringNoise(signature.noise, first, 1), read, 1, keep)
+    return _encode(work, parts, first)
+
+
+def _encode(work: DrawsWork, parts: Arrays, seed: int) -> Question[Latents]:
+    yield work
+    return Latents(parts, seed)

@@ -1,0 +1,182 @@
+"""Checks of what a caller sends: parsed JSON values or arrays in, canonical arrays out, or a `FieldError`.
+
+Shapes are read off the nesting, and limits checked, before anything is allocated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from math import isfinite, prod
+from typing import Any
+
+import numpy as np
+
+from inference.errors import FieldError
+from model_store.signature import ArraySpec
+
+SEED_LIMIT = 2**53
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def shape_of(value: Any, pointer: str, max_rank: int = 5) -> tuple[int, ...]:
+    """Shape of an array or of nested lists, by the first element of each level; allocates nothing.
+
+    Raises:
+        FieldError: if the nesting is deeper than `max_rank`.
+
+    >>> shape_of([[1, 2, 3], [4, 5, 6]], "/x")
+    (2, 3)
+    """
+    if isinstance(value, np.ndarray):
+        return value.shape
+    shape: list[int] = []
+    while isinstance(value, (list, tuple)):
+        if len(shape) == max_rank:
+            raise FieldError(pointer, f"nested deeper than {max_rank} levels")
+        shape.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return tuple(shape)
+
+
+def numbers(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
+    """`value` as an array of numbers of exactly `shape`: float64, or the integer dtype it came in.
+
+    Refuses ragged lists, booleans, strings, nulls, complex and object arrays; names the first offending element.
+    """
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "fiu":
+            raise FieldError(pointer, f"expected numbers, got an array of dtype {value.dtype}")
+        if value.shape != shape:
+            raise FieldError(pointer, f"expected shape {list(shape)}, got {list(value.shape)}")
+        return value
+    flat: Sequence[Any] = [value]
+    for level, length in enumerate(shape):
+        for place, item in enumerate(flat):
+            if not isinstance(item, (list, tuple)) or len(item) != length:
+                found = f"{len(item)} values" if isinstance(item, (list, tuple)) else _kind(item)
+                raise FieldError(_at(pointer, place, shape[:level]), f"expected {length} values, got {found}")
+        flat = list(chain.from_iterable(flat))
+    if not set(map(type, flat)) <= {int, float}:
+        place, item = next((i, item) for i, item in enumerate(flat) if type(item) not in (int, float))
+        raise FieldError(_at(pointer, place, shape), f"expected a number, got {_kind(item)}")
+    try:
+        return np.array(flat, dtype=np.float64).reshape(shape)
+    except OverflowError:
+        place = next(i for i, item in enumerate(flat) if abs(item) > _LARGEST)
+        raise FieldError(_at(pointer, place, shape), "too large for float32") from None
+
+
+def reals(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
+    """Finite float32 of exactly `shape`; values beyond float32 are refused."""
+    array = numbers(value, shape, pointer)
+    bad = ~(np.abs(array.astype(np.float64, copy=False)) <= _LARGEST)
+    if bad.any():
+        place = int(np.flatnonzero(bad)[0])
+        found = float(array.reshape(-1)[place])
+        message = "too large for float32" if isfinite(found) else f"expected a finite number, got {found}"
+        raise FieldError(_at(pointer, place, shape), message)
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def integers(value: Any, shape: tuple[int, ...], levels: int, pointer: str) -> np.ndarray:
+    """uint8 of exactly `shape`, whole numbers `0..levels-1`."""
+    array = numbers(value, shape, pointer)
+    bad = ~((array >= 0) & (array <= levels - 1) & (array == np.floor(array)))
+    if bad.any():
+        place = int(np.flatnonzero(bad)[0])
+        found = array.reshape(-1)[place]
+        raise FieldError(_at(pointer, place, shape), f"expected a whole number 0..{levels - 1}, got {found:g}")
+    return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def values(value: Any, shape: tuple[int, ...], spec: ArraySpec, pointer: str) -> np.ndarray:
+    """`integers` or `reals`, as the specification says."""
+    return integers(value, shape, spec.levels, pointer) if spec.is_integer else reals(value, shape, pointer)
+
+
+def rows(value: Any, spec: ArraySpec, pointer: str = "/x", max_rows: int | None = None) -> np.ndarray:
+    """Rows `(n, *shape)` of the data; one row without the first axis is accepted.
+
+    Raises:
+        FieldError: wrong rank, shape, type or range; no rows; more than `max_rows`.
+
+    >>> rows([0.5, 1.5], ArraySpec(shape=(2,))).shape
+    (1, 2)
+    """
+    shape = shape_of(value, pointer)
+    if len(shape) == len(spec.shape):
+        value, shape = (value[None] if isinstance(value, np.ndarray) else [value]), (1, *shape)
+    elif len(shape) == len(spec.shape) + 1:
+        if shape[0] == 0:
+            raise FieldError(pointer, "expected at least one row, got none")
+    else:
+        wanted = f"[n, {', '.join(map(str, spec.shape))}]"
+        raise FieldError(pointer, f"expected rows {wanted} or one row {list(spec.shape)}, got {_found(value, shape)}")
+    if max_rows is not None and shape[0] > max_rows:
+        raise FieldError(pointer, f"expected at most {max_rows} rows, got {shape[0]}")
+    if shape[1:] != spec.shape and prod(shape) == 0:
+        raise FieldError(pointer, f"expected rows of shape {list(spec.shape)}, got {list(shape[1:])}")
+    return values(value, (shape[0], *spec.shape), spec, pointer)
+
+
+def seed(value: Any, pointer: str = "/seed") -> int:
+    """An integer 0 <= seed < 2^53."""
+    return whole(value, pointer, 0, SEED_LIMIT - 1)
+
+
+def whole(value: Any, pointer: str, low: int, high: int | None = None) -> int:
+    """An integer low <= value <= high; no booleans, no fractions."""
+    wanted = f"expected an integer {low} or more" if high is None else f"expected an integer {low}..{high}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise FieldError(pointer, f"{wanted}, got {_kind(value)}")
+    if value < low or (high is not None and value > high):
+        raise FieldError(pointer, f"{wanted}, got {value}")
+    return int(value)
+
+
+def real(value: Any, pointer: str, low: float = 0.0) -> float:
+    """A finite number low <= value that float32 can hold; no booleans."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise FieldError(pointer, f"expected a number, got {_kind(value)}")
+    if not low <= value <= _LARGEST:
+        raise FieldError(pointer, f"expected a finite number {low:g} or more, got {value:g}")
+    return float(value)
+
+
+def class_prior(value: Any, classes: int, pointer: str = "/class_prior") -> np.ndarray:
+    """Probabilities of all classes, float64, non-negative, summing to one within 1e-6."""
+    if len(shape_of(value, pointer)) != 1:
+        raise FieldError(
+            pointer, f"expected a list of {classes} probabilities, got {_found(value, shape_of(value, pointer))}"
+        )
+    prior = numbers(value, (classes,), pointer).astype(np.float64)
+    bad = ~((prior >= 0) & (prior <= 1 + 1e-6))
+    if bad.any():
+        place = int(np.flatnonzero(bad)[0])
+        raise FieldError(f"{pointer}/{place}", f"expected a probability, got {prior[place]:g}")
+    total = float(prior.sum())
+    if abs(total - 1) > 1e-6:
+        raise FieldError(pointer, f"expected probabilities that sum to 1 within 1e-6, got a sum of {total:.9g}")
+    return prior
+
+
+def _at(pointer: str, place: int, shape: tuple[int, ...]) -> str:
+    if not shape:
+        return pointer
+    return pointer + "".join(f"/{index}" for index in np.unravel_index(place, shape))
+
+
+def _found(value: Any, shape: tuple[int, ...]) -> str:
+    return f"shape {list(shape)}" if shape or isinstance(value, np.ndarray) else _kind(value)
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "a boolean", str: "a string", dict: "an object", type(None): "null", list: "a list"}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return "a list"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return names.get(type(value), type(value).__name__)
