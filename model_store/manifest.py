@@ -6,8 +6,10 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
+from model_store.errors import BadManifest, BadName, UnknownSchemaVersion
+from model_store.names import check_path
 from model_store.signature import Frozen, Signature
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -21,6 +23,14 @@ class FileEntry(Frozen):
     path: str
     digest: Digest
     size: Annotated[int, Field(ge=0)]
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, path: str) -> str:
+        try:
+            return check_path(path)
+        except BadName as error:
+            raise ValueError(str(error)) from None
 
 
 class Calibration(Frozen):
@@ -67,13 +77,10 @@ class Probe(Frozen):
     rtol: float = 1e-3
 
 
-class Manifest(Frozen):
-    """One version of one model. Its identity is the SHA-256 of its canonical JSON."""
+class Draft(Frozen):
+    """What a publisher says about a version: a manifest before it has a number, files and a date."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     name: Name
-    version: Annotated[int, Field(ge=1)]
-    files: tuple[FileEntry, ...]
     signature: Signature
     class_prior: tuple[float, ...] | None = None
     calibration: Calibration | None = None
@@ -84,11 +91,65 @@ class Manifest(Frozen):
     graph_errors: dict[str, GraphError] = {}
     probe: Probe = Probe()
     lineage: Lineage
+
+
+class Manifest(Draft):
+    """One version of one model. Its identity is the SHA-256 of its canonical JSON.
+
+    The identity of a stored version never depends on the code that reads it: a manifest that was parsed repeats
+    the fields that it was stored with, whatever optional fields were added since.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    version: Annotated[int, Field(ge=1, lt=10**9)]
+    files: tuple[FileEntry, ...]
     created: str
 
+    _parsed: bool = PrivateAttr(default=False)
+
+    @field_validator("files")
+    @classmethod
+    def _distinct(cls, files: tuple[FileEntry, ...]) -> tuple[FileEntry, ...]:
+        paths = [entry.path for entry in files]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"file path {path!r}: named twice")
+            if any(other.startswith(f"{path}/") for other in paths):
+                raise ValueError(f"file path {path!r}: both a file and a folder")
+        return files
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> Manifest:
+        """Read canonical JSON; `where` names it in the errors BadManifest and UnknownSchemaVersion."""
+        try:
+            raw = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise BadManifest(f"{where}: expected a manifest in JSON, it is truncated or malformed ({error})") from None
+        if not isinstance(raw, dict) or "schema_version" not in raw:
+            raise BadManifest(f"{where}: expected a JSON object with a schema_version")
+        found = raw["schema_version"]
+        if type(found) is not int or found != SCHEMA_VERSION:
+            raise UnknownSchemaVersion(f"{where}: schema_version is {found!r}, this code reads {SCHEMA_VERSION}")
+        try:
+            manifest = cls.model_validate(raw)
+            manifest._parsed = True
+            canonical = manifest.canonical()
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise BadManifest(f"{where}: {place}: {first['msg']}") from None
+        except (ValueError, RecursionError) as error:
+            raise BadManifest(f"{where}: {error}") from None
+        if canonical != content:
+            raise BadManifest(f"{where}: expected canonical JSON (sorted keys, no spaces, each key once)")
+        return manifest
+
     def canonical(self) -> bytes:
-        """The bytes that are hashed and stored: sorted keys, no spaces, UTF-8, no NaN."""
-        content = self.model_dump(mode="json")
+        """The bytes that are hashed and stored: sorted keys, no spaces, UTF-8, no NaN.
+
+        Raises ValueError for a number that JSON does not know.
+        """
+        content = self.model_dump(mode="json", exclude_unset=self._parsed)
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
     @property
