@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +23,11 @@ class Composition(Bijection):
 
     def __init__(self, bijections: Iterable[Bijection]) -> None:
         super().__init__()
-        self.bijections = nn.ModuleList(bijections)
-        if len(self.bijections) == 0:
+        bijections = list(bijections)
+        if not bijections:
             raise ValueError("bijections: expected at least one")
-        self._runs = _Runs(self.bijections)
+        self.bijections = nn.ModuleList(bijections)
+        self._runs = _Runs(bijections)
 
     def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """Apply f_1, then f_2, and so on."""
@@ -68,12 +68,18 @@ class Composition(Bijection):
 
 
 class _Runs:
-    """The bijections in order, neighbouring couplings grouped. Not a module: each is registered once, in `bijections`."""
+    """The bijections in order, neighbouring couplings grouped. No module: each is registered once, in `bijections`."""
 
-    def __init__(self, bijections: Iterable[nn.Module]) -> None:
+    def __init__(self, bijections: Iterable[Bijection]) -> None:
         self.forwards: list[Bijection | list[Coupling]] = []
-        for is_coupling, group in groupby(bijections, key=lambda bijection: isinstance(bijection, Coupling)):
-            self.forwards += [list(group)] if is_coupling else list(group)  # type: ignore[list-item]
+        for bijection in bijections:
+            last = self.forwards[-1] if self.forwards else None
+            if not isinstance(bijection, Coupling):
+                self.forwards.append(bijection)
+            elif isinstance(last, list) and last[0].sizes == bijection.sizes:
+                last.append(bijection)
+            else:
+                self.forwards.append([bijection])
         self.backwards = [run[::-1] if isinstance(run, list) else run for run in reversed(self.forwards)]
 
 

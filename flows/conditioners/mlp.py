@@ -12,8 +12,8 @@ from flows.conditioners.base import Activation, Conditioner, Dense
 class MLP(Conditioner):
     """h_0 = [u, c], h_i = activation(h_(i-1) W_i + b_i) for i = 1..depth, parameters = h_depth W + b.
 
-    `width` is that of every hidden layer. W and b start at zero, so the coupling starts as the identity. `dropout` is the
-    share of each hidden layer dropped in training mode.
+    `width` is that of every hidden layer. W and b start at zero, so the coupling starts as the identity. `dropout` is
+    the share of each hidden layer dropped in training mode.
 
     >>> import torch
     >>> MLP(2, 6, ConditionShape(features=3), width=16)(torch.ones(4, 2), Condition(vector=torch.ones(4, 3))).shape
