@@ -177,8 +177,8 @@ def _weigh_prior(
     poor = np.flatnonzero(~(size >= estimators.RELIABLE_SAMPLE_SIZE))
     if len(poor):
         raise CannotAnswer(
-            f"the {len(candidates)} conditions of the stored prior sample do not cover {len(poor)} of the {len(x)} rows"
-            f": effective sample size {size[poor[0]]:.3g} at row {poor[0]}, {estimators.RELIABLE_SAMPLE_SIZE:g} is needed"
+            f"the {len(candidates)} conditions of the stored prior sample do not cover {len(poor)} of {len(x)} rows: "
+            f"effective sample size {size[poor[0]]:.3g} at row {poor[0]}, {estimators.RELIABLE_SAMPLE_SIZE:g} is needed"
         )
     return InferredConditions(mean, std, size, draws, seed)
 

@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime
 
 from inference.engine import Arrays, EngineError, EngineOutOfMemory
-from model_store.signature import LabelCondition, NoCondition, Operation, Signature
+from inference.shapes import input_shape, output_shape
+from model_store.signature import LabelCondition, Operation, Signature
 
 
 class OnnxEngine:
@@ -39,7 +40,7 @@ class OnnxEngine:
             for operation in signature.operations
         }
         self._columns = {
-            operation: {part: _row_shape(signature, part) for part in signature.inputs(operation)}
+            operation: {name: _column(signature, name) for name in signature.inputs(operation)}
             for operation in signature.operations
         }
 
@@ -65,7 +66,7 @@ class OnnxEngine:
         rows = len(next(iter(feed.values())))
         result: Arrays = {}
         for name, array in zip(names, outputs, strict=True):
-            wanted = (rows, *_output_shape(self.signature, operation, name))
+            wanted = (rows, *output_shape(self.signature, operation, name))
             if array.shape != wanted:
                 raise EngineError(f"{operation}: output {name} has shape {array.shape}, expected {wanted}")
             result[name] = self._integers(array) if name == "x" and self.signature.data.is_integer else array
@@ -116,28 +117,6 @@ def _session(graph: bytes, weights: Mapping[str, np.ndarray], threads: int) -> o
         raise EngineError(str(error)) from error
 
 
-def _row_shape(signature: Signature, name: str) -> tuple[tuple[int, ...], type[np.generic]]:
-    if name == "x":
-        return signature.data.shape, np.float32
-    if name == "condition":
-        condition = signature.condition
-        if isinstance(condition, LabelCondition | NoCondition):
-            return (), np.int64
-        return condition.array.shape, np.float32
-    part = next(part for part in (*signature.latent, *signature.noise) if part.name == name)
-    return part.shape, np.float32
-
-
-def _output_shape(signature: Signature, operation: Operation, name: str) -> tuple[int, ...]:
-    condition = signature.condition
-    match name:
-        case "log_weight":
-            return (len(condition.classes),) if operation == "score" and isinstance(condition, LabelCondition) else ()
-        case "estimate":
-            return (
-                (len(condition.classes),)
-                if isinstance(condition, LabelCondition)
-                else _row_shape(signature, "condition")[0]
-            )
-        case _:
-            return _row_shape(signature, name)[0]
+def _column(signature: Signature, name: str) -> tuple[tuple[int, ...], type[np.generic]]:
+    label = name == "condition" and isinstance(signature.condition, LabelCondition)
+    return input_shape(signature, name), np.int64 if label else np.float32

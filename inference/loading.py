@@ -1,0 +1,178 @@
+"""From a manifest and its bytes to a version that answers: every byte and every claim is checked on the way.
+
+Each file is read once and hashed; nothing after that opens a path. The graphs may use the standard operators alone,
+without control flow, local functions or random numbers, and of the outside only tensors of `weights.safetensors`.
+What is not checked is how much memory an operator asks for at run time: whoever may publish a version may make it
+slow or large, but not make it read files, run code, or answer other than its probe says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from inference.engine import EngineError
+from inference.errors import (
+    ChangedFile,
+    InconsistentManifest,
+    MalformedGraph,
+    MissingFile,
+    ProbeFailed,
+    SignatureMismatch,
+    UnknownSchema,
+    WrongDtype,
+    WrongKey,
+    WrongShape,
+)
+from inference.graph_checks import WEIGHTS, check_graph
+from inference.loaded import Loaded
+from inference.onnx_engine import OnnxEngine
+from inference.weights import Tensors, read_tensors
+from model_store.manifest import SCHEMA_VERSION, Manifest
+from model_store.signature import LabelCondition, Operation, VectorCondition
+
+PRIOR_SAMPLE = "prior_sample.safetensors"
+Read = Callable[[str], bytes]
+
+
+class Store(Protocol):
+    """What loading needs of a model store."""
+
+    def resolve(self, name: str, reference: int | str | None = None) -> Manifest:
+        """The manifest that a reference means."""
+        ...
+
+    def read(self, manifest: Manifest, path: str) -> bytes:
+        """The bytes of one file of a version."""
+        ...
+
+
+def load(store: Store, name: str, reference: int | str | None = None, *, threads: int = 1) -> Loaded:
+    """Resolve `name@reference` (None: alias champion, else the highest version), verify it and build its engine.
+
+    Raises:
+        LoadError: the version is refused; its subclass says why.
+        model_store errors: the reference means nothing, or a blob is not to be had.
+    """
+    manifest = store.resolve(name, reference)
+    return load_version(manifest, lambda path: store.read(manifest, path), threads=threads)
+
+
+def load_version(manifest: Manifest, read: Read | Mapping[str, bytes], *, threads: int = 1) -> Loaded:
+    """Verify and load a version whose bytes `read(path)` gives (or a mapping holds), in a store or before publication.
+
+    Raises:
+        LoadError: the version is refused; its subclass says why.
+    """
+    _check_manifest(manifest)
+    files = _read_files(manifest, read)
+    signature = manifest.signature
+    weights = read_tensors(_need(files, WEIGHTS), WEIGHTS)
+    weights.check_finite(WEIGHTS)
+    graphs: dict[Operation, bytes] = {}
+    tensors: dict[Operation, dict[str, np.ndarray]] = {}
+    for operation in signature.operations:
+        path = f"{operation}.onnx"
+        graphs[operation] = _need(files, path)
+        tensors[operation] = check_graph(graphs[operation], path, operation, signature, weights)
+    prior_sample = _prior_sample(manifest, files)
+    probe = read_tensors(_need(files, manifest.probe.path), manifest.probe.path)
+    try:
+        engine = OnnxEngine(signature, graphs, tensors, threads)
+    except EngineError as error:
+        raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
+    try:
+        for operation in signature.operations:
+            _check_probe(engine, operation, probe, manifest)
+    except BaseException:
+        engine.close()
+        raise
+    return Loaded(manifest, manifest.digest, engine, prior_sample)
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise UnknownSchema(f"schema version {manifest.schema_version}; this release reads {SCHEMA_VERSION}")
+    condition = manifest.signature.condition
+    if manifest.class_prior is not None:
+        classes = len(condition.classes) if isinstance(condition, LabelCondition) else 0
+        prior = np.array(manifest.class_prior)
+        if len(prior) != classes or not (prior >= 0).all() or not abs(prior.sum() - 1) <= 1e-6:
+            raise InconsistentManifest(f"class_prior: expected {classes} probabilities that sum to one")
+    for kind, scores in (
+        ("conditional", manifest.validation_scores.conditional),
+        ("marginal", manifest.validation_scores.marginal),
+    ):
+        if not (np.diff(scores) >= 0).all() or np.isnan(scores).any():
+            raise InconsistentManifest(f"validation_scores.{kind}: expected sorted numbers")
+
+
+def _read_files(manifest: Manifest, read: Read | Mapping[str, bytes]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for entry in manifest.files:
+        try:
+            content = read[entry.path] if isinstance(read, Mapping) else read(entry.path)
+        except (KeyError, FileNotFoundError) as error:
+            raise MissingFile("its bytes are not to be had", entry.path) from error
+        if len(content) != entry.size:
+            raise ChangedFile(f"{len(content)} bytes, the manifest says {entry.size}", entry.path)
+        if hashlib.sha256(content).hexdigest() != entry.digest:
+            raise ChangedFile("its digest is not the manifest's", entry.path)
+        files[entry.path] = content
+    return files
+
+
+def _need(files: Mapping[str, bytes], path: str) -> bytes:
+    if path not in files:
+        raise MissingFile("the signature needs it, the manifest does not list it", path)
+    return files[path]
+
+
+def _prior_sample(manifest: Manifest, files: Mapping[str, bytes]) -> np.ndarray | None:
+    condition = manifest.signature.condition
+    if PRIOR_SAMPLE not in files:
+        return None
+    if not isinstance(condition, VectorCondition):
+        raise InconsistentManifest("only vector conditions have a prior sample", PRIOR_SAMPLE)
+    tensors = read_tensors(files[PRIOR_SAMPLE], PRIOR_SAMPLE)
+    tensors.check_finite(PRIOR_SAMPLE)
+    entry = _entry(tensors, "condition", PRIOR_SAMPLE)
+    if entry.dtype != "F32":
+        raise WrongDtype(f"condition is {entry.dtype}, expected F32", PRIOR_SAMPLE)
+    if entry.shape[1:] != condition.array.shape or not entry.shape[0]:
+        raise WrongShape(f"condition has shape {entry.shape}, expected (n, {condition.size})", PRIOR_SAMPLE)
+    return tensors.array("condition")
+
+
+def _entry(tensors: Tensors, key: str, path: str) -> Any:
+    if key not in tensors.entries:
+        raise WrongKey(f"there is no tensor {key!r}", path)
+    return tensors.entries[key]
+
+
+def _check_probe(engine: OnnxEngine, operation: Operation, probe: Tensors, manifest: Manifest) -> None:
+    path, signature = manifest.probe.path, manifest.signature
+    prefix = f"{operation}.input."
+    names = {key.removeprefix(prefix) for key in probe.entries if key.startswith(prefix)}
+    if names != set(signature.inputs(operation)):
+        raise SignatureMismatch(f"{operation} has inputs {sorted(names)}, expected {signature.inputs(operation)}", path)
+    try:
+        got = engine.run(operation, {name: probe.array(prefix + name) for name in names})
+    except EngineError as error:
+        raise ProbeFailed(str(error), path) from error
+    for name in signature.outputs(operation):
+        key = f"{operation}.output.{name}"
+        _entry(probe, key, path)
+        expected, found = probe.array(key).astype(np.float64), got[name].astype(np.float64)
+        if expected.shape != found.shape:
+            raise ProbeFailed(f"{key} has shape {expected.shape}, the graph gives {found.shape}", path)
+        close = np.isclose(found, expected, rtol=manifest.probe.rtol, atol=manifest.probe.atol, equal_nan=True)
+        if name == "x" and signature.data.is_integer:  # rounding may fall to the other side on another machine
+            near = np.abs(found - expected) <= 1
+            close |= near if np.sum(~close & near) <= max(1, close.size // 100) else False
+        if not close.all():
+            worst = np.abs(found - expected)[~close].max()
+            raise ProbeFailed(f"{key}: {np.sum(~close)} of {close.size} answers are off, by up to {worst:.3g}", path)
