@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from model_store.backend import Backend
-from model_store.errors import AliasConflict, BadAlias, BlobChanged
+from model_store.errors import AliasConflict, BadAlias, BlobChanged, NothingToRollBack
+from model_store.events import Events
 from model_store.layout import aliases_key, generation_key, numbers, read_record, timestamp
 from model_store.manifest import Digest
 from model_store.names import check_alias
 from model_store.signature import Frozen
+
+_ATTEMPTS = 1000
 
 
 class AliasRecord(Frozen):
@@ -20,15 +24,19 @@ class AliasRecord(Frozen):
 
     version: Annotated[int, Field(ge=1)]
     digest: Digest
-    time: str
+    time: str = Field(default_factory=timestamp)
     restores: Annotated[int, Field(ge=1)] | None = None
 
 
 class Aliases:
-    """The aliases of all models of a store, as they were written; which versions live is the store's to know."""
+    """The aliases of all models of a store.
 
-    def __init__(self, backend: Backend) -> None:
+    An alias points where its latest move to a version that is not deleted points, so none ever dangles.
+    """
+
+    def __init__(self, backend: Backend, events: Events) -> None:
         self._backend = backend
+        self._events = events
 
     def names(self, name: str) -> list[str]:
         """Aliases that were ever set."""
@@ -42,31 +50,73 @@ class Aliases:
         """Every generation, oldest first."""
         return {generation: self._read(name, alias, generation) for generation in self._generations(name, alias)}
 
-    def stack(self, name: str, alias: str) -> list[tuple[int, AliasRecord]]:
-        """The moves that rollbacks have not undone, latest last: what the next rollback goes back through."""
-        stack: list[tuple[int, AliasRecord]] = []
+    def current(self, name: str, alias: str) -> AliasRecord | None:
+        """The record that says where an alias points, or None."""
+        buried = self._events.tombstones(name)
+        for generation in reversed(self._generations(name, alias)):
+            record = self._read(name, alias, generation)
+            if record.version not in buried:
+                return record
+        return None
+
+    def all_current(self, name: str) -> dict[str, AliasRecord]:
+        """`current` of every alias that points anywhere."""
+        current = {alias: self.current(name, alias) for alias in self.names(name)}
+        return {alias: record for alias, record in current.items() if record is not None}
+
+    def move(self, name: str, alias: str, version: int, digest: str, expected_generation: int | None = None) -> int:
+        """Point an alias to a version; the new generation.
+
+        With `expected_generation` a compare-and-swap that raises AliasConflict when somebody else was first.
+        """
+        if expected_generation is not None:
+            return self._write(name, alias, AliasRecord(version=version, digest=digest), expected_generation)
+        for _ in range(_ATTEMPTS):
+            with suppress(AliasConflict):
+                return self.move(name, alias, version, digest, self.generation(name, alias))
+        raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
+
+    def promote(self, name: str, alias: str, version: int, digest: str) -> None:
+        """Move an alias up to a version, never down from a higher one that was published meanwhile."""
+        for _ in range(_ATTEMPTS):
+            generation, current = self.generation(name, alias), self.current(name, alias)
+            if current is not None and current.version > version:
+                return
+            with suppress(AliasConflict):
+                self.move(name, alias, version, digest, generation)
+                return
+        raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
+
+    def rollback(self, name: str, alias: str) -> int:
+        """Point an alias back to where it was before its last move that was not undone yet; the version."""
+        generation, current = self.generation(name, alias), self.current(name, alias)
+        buried = self._events.tombstones(name)
+        for earlier, record in reversed(self._standing_moves(name, alias)):
+            if current is not None and record.version != current.version and record.version not in buried:
+                back = AliasRecord(version=record.version, digest=record.digest, restores=earlier)
+                self._write(name, alias, back, generation)
+                return record.version
+        raise NothingToRollBack(f"alias {name}@{alias}: it has no earlier version that still exists")
+
+    def _standing_moves(self, name: str, alias: str) -> list[tuple[int, AliasRecord]]:
+        """The moves that no rollback has undone, latest last."""
+        moves: list[tuple[int, AliasRecord]] = []
         for generation, record in self.history(name, alias).items():
             if record.restores is None:
-                stack.append((generation, record))
+                moves.append((generation, record))
             else:
-                stack = [move for move in stack if move[0] <= record.restores]
-        return stack
+                moves = [move for move in moves if move[0] <= record.restores]
+        return moves
 
-    def move(
-        self, name: str, alias: str, version: int, digest: str, expected_generation: int, restores: int | None = None
-    ) -> int:
-        """Write generation `expected_generation + 1`; raises AliasConflict when it is there already."""
+    def _write(self, name: str, alias: str, record: AliasRecord, expected_generation: int) -> int:
         check_alias(alias)
         current = self.generation(name, alias)
         generation = expected_generation + 1
-        record = AliasRecord(version=version, digest=digest, time=timestamp(), restores=restores)
         content = json.dumps(record.model_dump(mode="json", exclude_none=True), sort_keys=True).encode()
         key = generation_key(name, alias, generation)
         if current != expected_generation or not self._backend.create(key, [content]):
             found = max(current, self.generation(name, alias))
-            raise AliasConflict(
-                f"alias {name}@{alias}: expected generation {expected_generation}, somebody else wrote {found}"
-            )
+            raise AliasConflict(f"alias {name}@{alias}: expected generation {expected_generation}, found {found}")
         return generation
 
     def _generations(self, name: str, alias: str) -> list[int]:

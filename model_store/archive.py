@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from model_store.store import Store
 
 SUFFIX = ".condflow"
-MAX_ARCHIVE = 2 * 1024**3
+MAX_CONTENT = 1024**3
 MAX_MEMBERS = 1000
+MAX_ARCHIVE = MAX_CONTENT + MAX_MANIFEST + MAX_MEMBERS * 1024
 _MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
 _END = struct.Struct("<4s4H2LH")
@@ -35,8 +36,10 @@ _END = struct.Struct("<4s4H2LH")
 def export(store: Store, manifest: Manifest, path: Path) -> Path:
     """Write a version to `path`, whole or not at all."""
     target = path / f"{manifest.name}-{manifest.version}{SUFFIX}" if path.is_dir() else path
-    if sum(entry.size for entry in manifest.files) > MAX_ARCHIVE // 2 or len(manifest.files) >= MAX_MEMBERS:
-        raise ArchiveTooLarge(f"{manifest.name} version {manifest.version}: more than an archive holds")
+    size, count = sum(entry.size for entry in manifest.files), len(manifest.files)
+    if size > MAX_CONTENT or count >= MAX_MEMBERS:
+        held = f"an archive holds {MAX_CONTENT} bytes in {MAX_MEMBERS - 1} files"
+        raise ArchiveTooLarge(f"{manifest.name} version {manifest.version}: {size} bytes in {count} files; {held}")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -54,6 +57,8 @@ def export(store: Store, manifest: Manifest, path: Path) -> Path:
 
 def take_in(store: Store, path: Path, as_name: str | None) -> Manifest:
     """Publish the version in an archive; see Store.import_archive."""
+    if not path.is_file():
+        raise BadArchive(f"{path}: expected an archive, there is no such file")
     with path.open("rb") as file:
         _check_size(file.fileno(), path)
         try:
@@ -107,8 +112,6 @@ def _republish(store: Store, manifest: Manifest, sources: dict[FileEntry, Source
 def _check_size(descriptor: int, path: Path) -> None:
     """Look at the file and at the record at its end before zipfile reads the directory that it announces."""
     found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        raise BadArchive(f"{path.name}: expected a regular file")
     if found.st_size > MAX_ARCHIVE:
         raise ArchiveTooLarge(f"{path.name}: {found.st_size} bytes, at most {MAX_ARCHIVE}")
     end = os.pread(descriptor, _END.size, max(found.st_size - _END.size, 0))
@@ -122,7 +125,7 @@ def _check_size(descriptor: int, path: Path) -> None:
 def _members(bundle: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     """Every member by name, once none is a link, compressed, encrypted, named twice or larger than the file."""
     members: dict[str, zipfile.ZipInfo] = {}
-    size = path.stat().st_size
+    size, claimed = path.stat().st_size, 0
     infos = bundle.infolist()
     if len(infos) > MAX_MEMBERS:
         raise ArchiveTooLarge(f"{path.name}: {len(infos)} members, at most {MAX_MEMBERS}")
@@ -137,8 +140,9 @@ def _members(bundle: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
             raise BadArchiveMember(f"{where}: expected an unencrypted member")
         if info.filename != info.orig_filename or info.filename in members:
             raise BadArchiveMember(f"{where}: expected each name once and spelled plainly")
-        if info.file_size > size:
-            raise ArchiveTooLarge(f"{where}: claims {info.file_size} bytes in a file of {size}")
+        claimed += info.file_size
+        if claimed > size:
+            raise ArchiveTooLarge(f"{where}: up to here {claimed} bytes are claimed in a file of {size}")
         members[info.filename] = info
     if _MANIFEST not in members:
         raise BadArchiveMember(f"{path.name}: expected a member {_MANIFEST}")

@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - the names say what was refused; StoreError is their common base
 """One named exception for each refusal of the store; each message names the thing and what was expected."""
 
 from __future__ import annotations

@@ -119,8 +119,12 @@ class LocalBackend:
         if found is None or found.st_mtime > untouched_since:
             return found is None
         self._directory(aside.parent)
-        self._disk.rename(target, aside)
-        if aside.lstat().st_mtime > untouched_since:
+        try:
+            self._disk.rename(target, aside)
+            touched = aside.lstat().st_mtime > untouched_since
+        except FileNotFoundError:
+            return self.size(key) is None
+        if touched:
             self._put_back(aside, target)
             return False
         self._disk.remove(aside)

@@ -15,20 +15,25 @@ _PATH_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _MAX_PATH = 255
 
 
+def is_name(name: object) -> bool:
+    """Whether a model may be called so."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """`name`, if a model may be called so; else BadName.
 
     >>> check_name("fashion-mnist")
     'fashion-mnist'
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise BadName(f"model name {name!r}: expected 1 to 64 of a-z 0-9 . _ - beginning with a letter or digit")
     return name
 
 
 def check_alias(alias: str) -> str:
     """`alias`, if it cannot be mistaken for a version number or a digest; else BadName."""
-    if not isinstance(alias, str) or not _NAME.fullmatch(alias):
+    if not is_name(alias):
         raise BadName(f"alias {alias!r}: expected 1 to 64 of a-z 0-9 . _ - beginning with a letter or digit")
     if alias.isdigit() or _DIGEST_PREFIX.fullmatch(alias):
         raise BadName(f"alias {alias!r}: all digits would read as a version, 12 or more of 0-9 a-f as a digest")
@@ -81,3 +86,13 @@ def parse_reference(reference: int | str | None) -> Reference:
     raise BadReference(
         f"version {reference!r}: expected a number from 1, an alias, or 12 to 64 lower-case hex digits of a digest"
     )
+
+
+def parse_model(text: str) -> tuple[str, str | None]:
+    """Split `NAME[@REFERENCE]`.
+
+    >>> parse_model("digits@champion"), parse_model("digits")
+    (('digits', 'champion'), ('digits', None))
+    """
+    name, at, reference = text.partition("@")
+    return check_name(name), reference if at else None

@@ -10,15 +10,12 @@ from model_store.aliases import Aliases, AliasRecord
 from model_store.backend import Backend
 from model_store.blobs import Blobs, Source
 from model_store.errors import (
-    AliasConflict,
     AliasInUse,
     AmbiguousDigest,
     BadAlias,
     BadManifest,
-    BadName,
     BlobChanged,
     Deleted,
-    NothingToRollBack,
     UnknownFile,
     UnknownModel,
     UnknownVersion,
@@ -26,7 +23,7 @@ from model_store.errors import (
 from model_store.events import Events
 from model_store.local import LocalBackend
 from model_store.manifest import Draft, FileEntry, Manifest
-from model_store.names import check_alias, check_name, check_path, parse_reference
+from model_store.names import check_alias, check_name, check_path, is_name, parse_reference
 
 CHAMPION = "champion"
 _ATTEMPTS = 1000
@@ -42,7 +39,7 @@ class Store:
         self.backend = backend
         self.blobs = Blobs(backend)
         self.events = Events(backend)
-        self._aliases = Aliases(backend)
+        self._aliases = Aliases(backend, self.events)
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -53,8 +50,11 @@ class Store:
 
     def models(self) -> list[str]:
         """Names of the models that have a version which is not deleted, sorted."""
-        found = self.backend.names(layout.MODELS)
-        return [name for name in found if _is_name(name) and self.versions(name)]
+        return [name for name in self.all_models() if self.versions(name)]
+
+    def all_models(self) -> list[str]:
+        """Names under which anything was ever begun, sorted."""
+        return [name for name in self.backend.names(layout.MODELS) if is_name(name)]
 
     def versions(self, name: str) -> list[int]:
         """Numbers of the versions that are not deleted, ascending; empty for an unknown model."""
@@ -64,6 +64,11 @@ class Store:
     def deleted(self, name: str) -> list[int]:
         """Numbers of the deleted versions, ascending."""
         return sorted(self.events.tombstones(check_name(name)))
+
+    def deleted_since(self, name: str, horizon: float) -> list[int]:
+        """Numbers of the versions deleted after `horizon`, by the backend's clock."""
+        modified = {n: self.backend.modified(self.events.tombstone_key(name, n)) for n in self.deleted(name)}
+        return [number for number, when in modified.items() if when is not None and when > horizon]
 
     def manifest(self, name: str, version: int) -> Manifest:
         """The manifest of a version, deleted or not.
@@ -97,7 +102,7 @@ class Store:
         if wanted.kind == "digest":
             return self._living(self._by_digest(name, wanted.text))
         alias = CHAMPION if wanted.kind == "default" else wanted.text
-        current = self._current(name, alias)
+        current = self._aliases.current(name, alias)
         if current is not None:
             manifest = self.manifest(name, current.version)
             if manifest.digest != current.digest:
@@ -120,8 +125,7 @@ class Store:
 
     def change_token(self) -> tuple[tuple[str, int, int, tuple[tuple[str, int], ...]], ...]:
         """A value that differs after every publication, alias move and deletion; it lists names and reads no file."""
-        names = [name for name in self.backend.names(layout.MODELS) if _is_name(name)]
-        return tuple((name, len(self._published(name)), *self._counts(name)) for name in names)
+        return tuple((name, len(self._published(name)), *self._counts(name)) for name in self.all_models())
 
     # Publishing
 
@@ -153,7 +157,7 @@ class Store:
             if self.commit(manifest, sources):
                 break
         if alias is not None:
-            self._promote(manifest, alias)
+            self._aliases.promote(manifest.name, alias, manifest.version, manifest.digest)
         return manifest
 
     def commit(self, manifest: Manifest, sources: Mapping[FileEntry, Source]) -> bool:
@@ -167,14 +171,17 @@ class Store:
     def crown(self, manifest: Manifest) -> None:
         """Make a version the champion of a model that has none."""
         if CHAMPION not in self.aliases(manifest.name):
-            self._promote(manifest, CHAMPION)
+            self._aliases.promote(manifest.name, CHAMPION, manifest.version, manifest.digest)
 
     # Aliases
 
     def aliases(self, name: str) -> dict[str, int]:
         """Where each alias points, sorted by alias."""
-        current = {alias: self._current(name, alias) for alias in self._aliases.names(check_name(name))}
-        return {alias: record.version for alias, record in current.items() if record is not None}
+        return {alias: record.version for alias, record in self.current_records(name).items()}
+
+    def current_records(self, name: str) -> dict[str, AliasRecord]:
+        """The record of each alias that says where it points."""
+        return self._aliases.all_current(check_name(name))
 
     def generation(self, name: str, alias: str) -> int:
         """The generation to expect in a compare-and-swap: 0 before the first move."""
@@ -192,10 +199,7 @@ class Store:
         """
         check_alias(alias)
         digest = self._living(self.manifest(name, version)).digest
-        if expected_generation is not None:
-            generation = self._aliases.move(name, alias, version, digest, expected_generation)
-        else:
-            generation = self._move_from_anywhere(name, alias, version, digest)
+        generation = self._aliases.move(name, alias, version, digest, expected_generation)
         # A deletion that began before the move did not see it. Its tombstone makes the move void.
         self._require_living(name, version)
         return generation
@@ -205,14 +209,7 @@ class Store:
 
         Raises NothingToRollBack, and AliasConflict when somebody moves it at the same time.
         """
-        generation = self.generation(name, alias)
-        current = self._current(name, alias)
-        for earlier, record in reversed(self._aliases.stack(name, alias)):
-            differs = current is not None and record.version != current.version
-            if differs and not self.events.is_deleted(name, record.version):
-                self._aliases.move(name, alias, record.version, record.digest, generation, restores=earlier)
-                return record.version
-        raise NothingToRollBack(f"alias {name}@{alias}: it has no earlier version that still exists")
+        return self._aliases.rollback(check_name(name), alias)
 
     # Deleting
 
@@ -283,31 +280,9 @@ class Store:
                 return record
         return None
 
-    def _move_from_anywhere(self, name: str, alias: str, version: int, digest: str) -> int:
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._aliases.move(name, alias, version, digest, self._aliases.generation(name, alias))
-            except AliasConflict:
-                continue
-        raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
-
-    def _promote(self, manifest: Manifest, alias: str) -> None:
-        """Move `alias` up to a new version, never down from one that was published after it."""
-        for _ in range(_ATTEMPTS):
-            generation = self._aliases.generation(manifest.name, alias)
-            current = self._current(manifest.name, alias)
-            if current is not None and current.version > manifest.version:
-                return
-            try:
-                self.set_alias(manifest.name, alias, manifest.version, generation)
-                return
-            except AliasConflict:
-                continue
-        raise AliasConflict(f"alias {manifest.name}@{alias}: somebody else keeps moving it")
-
     def _retreat(self, name: str, alias: str) -> None:
         """After a forced deletion: write down where the alias points now."""
-        current = self._current(name, alias)
+        current = self._aliases.current(name, alias)
         if current is not None:
             self.set_alias(name, alias, current.version)
         elif alias == CHAMPION and (versions := self.versions(name)):
@@ -335,10 +310,3 @@ class Store:
         if len(content) > layout.MAX_MANIFEST:
             raise BadManifest(f"{manifest.name}: its manifest has {len(content)} bytes, at most {layout.MAX_MANIFEST}")
         return Manifest.parse(content, f"draft of {manifest.name}")
-
-
-def _is_name(name: str) -> bool:
-    try:
-        return check_name(name) == name
-    except BadName:
-        return False
