@@ -16,19 +16,25 @@ Rank = Literal["one", "many", "either"]
 
 @dataclass(frozen=True)
 class Conditions:
-    """`array`: (n,) int64 for labels, (n, *shape) otherwise, None for unconditional models. `single`: one was given."""
+    """Conditions of rows: one for all, or in order one for every `each` rows.
+
+    `array`: (n,) int64 for labels, (n, *shape) otherwise, None for unconditional models. `single`: one was given.
+    """
 
     array: np.ndarray | None
     single: bool
+    each: int = 1
 
     @property
     def count(self) -> int:
         """n; 1 for unconditional models."""
         return 1 if self.array is None else len(self.array)
 
-    def take(self, index: np.ndarray) -> dict[str, np.ndarray]:
-        """The engine's input for these conditions, `{}` where there is none."""
-        return {} if self.array is None else {"condition": self.array[index]}
+    def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The engine's input for these rows, `{}` where there is none."""
+        if self.array is None:
+            return {}
+        return {"condition": self.array[rows // self.each if len(self.array) > 1 else np.zeros_like(rows)]}
 
 
 def conditions(

@@ -39,10 +39,6 @@ class ChangedFile(LoadError):
     """The bytes are not those that the manifest names (digest or size)."""
 
 
-class UnknownSchema(LoadError):
-    """The manifest's schema version is not one that this release reads."""
-
-
 class InconsistentManifest(LoadError):
     """Class priors, calibration or validation scores contradict the signature or each other."""
 

@@ -119,11 +119,8 @@ class DrawsWork:
         row = flat // self._size
         inputs = {"x": self._x[row], **self._noise.take(start, stop)}
         if self._conditions is not None:
-            if self._candidates:
-                row = flat // self._draws % self._candidates
-            elif self._conditions.count == 1:
-                row = np.zeros_like(row)
-            inputs.update(self._conditions.take(row))
+            asked = flat // self._draws % self._candidates if self._candidates else row
+            inputs.update(self._conditions.of_rows(asked))
         return inputs
 
     def accept(self, start: int, stop: int, outputs: Arrays) -> None:

@@ -22,7 +22,6 @@ from inference.errors import (
     MissingFile,
     ProbeFailed,
     SignatureMismatch,
-    UnknownSchema,
     WrongDtype,
     WrongKey,
     WrongShape,
@@ -31,7 +30,7 @@ from inference.graph_checks import WEIGHTS, check_graph
 from inference.loaded import Loaded
 from inference.onnx_engine import OnnxEngine
 from inference.weights import Tensors, read_tensors
-from model_store.manifest import SCHEMA_VERSION, Manifest
+from model_store.manifest import Manifest
 from model_store.signature import LabelCondition, Operation, VectorCondition
 
 PRIOR_SAMPLE = "prior_sample.safetensors"
@@ -94,8 +93,6 @@ def load_version(manifest: Manifest, read: Read | Mapping[str, bytes], *, thread
 
 
 def _check_manifest(manifest: Manifest) -> None:
-    if manifest.schema_version != SCHEMA_VERSION:
-        raise UnknownSchema(f"schema version {manifest.schema_version}; this release reads {SCHEMA_VERSION}")
     condition = manifest.signature.condition
     if manifest.class_prior is not None:
         classes = len(condition.classes) if isinstance(condition, LabelCondition) else 0

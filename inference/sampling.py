@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,23 +73,20 @@ def sample(
     likelihood.require(loaded, "decode")
     if return_log_likelihood:
         likelihood.require(loaded, "score")
-    read = _read_conditions(signature, condition, conditions)
     given, count = _read_latent(signature, latent, num_samples)
+    read = replace(_read_conditions(signature, condition, conditions), each=count)
     factor = np.float32(fields.real(temperature, "/temperature"))
     first = fields.seed(seed)
-    work = DecodeWork(signature, read, count, factor, first, bool(shared_latent), given, bool(return_latent))
-    return _sample(loaded, read, work, count, first, bool(return_log_likelihood))
+    work = DecodeWork(signature, read, factor, first, bool(shared_latent), given, bool(return_latent))
+    return _sample(loaded, read, work, first, bool(return_log_likelihood))
 
 
-def _sample(
-    loaded: Loaded, read: Conditions, work: DecodeWork, count: int, seed: int, scored: bool
-) -> Question[Samples]:
+def _sample(loaded: Loaded, read: Conditions, work: DecodeWork, seed: int, scored: bool) -> Question[Samples]:
     yield work
-    leading = (count,) if read.single else (read.count, count)
+    leading = (read.each,) if read.single else (read.count, read.each)
     log_likelihoods = None
     if scored:
-        each = Conditions(None if read.array is None else np.repeat(read.array, count, axis=0), single=False)
-        scores = yield from likelihood.score(loaded, work.x, each, None, loaded.default_draws, 0)
+        scores = yield from likelihood.score(loaded, work.x, read, None, loaded.default_draws, 0)
         log_likelihoods = scores.log_mean.reshape(leading)
     latent = work.latent and {name: part.reshape(*leading, *part.shape[1:]) for name, part in work.latent.items()}
     return Samples(work.x.reshape(*leading, *work.x.shape[1:]), seed, log_likelihoods, latent)
@@ -103,21 +101,30 @@ class DecodeWork:
         self,
         signature: Signature,
         read: Conditions,
-        count: int,
         temperature: np.float32,
         seed: int,
         shared: bool,
         given: Arrays,
         keep_latent: bool,
     ) -> None:
-        self.rows = read.count * count
-        self._parts, self._read, self._count, self._temperature = signature.latent, read, count, temperature
+        self.rows = read.count * read.each
+        self._parts, self._read, self._count, self._temperature = signature.latent, read, read.each, temperature
         self._sources = sources(seed, SAMPLING, signature.latent)
         self._shared, self._given = shared, given
-        self.x = np.empty((self.rows, *signature.data.shape), dtype=signature.data.dtype)
-        self.latent: Arrays | None = None
-        if keep_latent:
-            self.latent = {p.name: np.empty((self.rows, *p.shape), dtype=np.float32) for p in signature.latent}
+        self._keep_latent = keep_latent
+        self._data = signature.data
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """The samples (rows, *data); memory is taken when the first are there, so that limits can be checked before."""
+        return np.empty((self.rows, *self._data.shape), dtype=self._data.dtype)
+
+    @cached_property
+    def latent(self) -> Arrays | None:
+        """The latents as decoded, if they are to be kept."""
+        if not self._keep_latent:
+            return None
+        return {part.name: np.empty((self.rows, *part.shape), dtype=np.float32) for part in self._parts}
 
     def inputs(self, start: int, stop: int) -> Arrays:
         """Latents and conditions of rows [start, stop)."""
@@ -126,7 +133,7 @@ class DecodeWork:
         if self.latent is not None:
             for name, part in inputs.items():
                 self.latent[name][start:stop] = part
-        return {**inputs, **self._read.take(rows // self._count)}
+        return {**inputs, **self._read.of_rows(rows)}
 
     def accept(self, start: int, stop: int, outputs: Arrays) -> None:
         """Keep the samples."""
@@ -140,7 +147,8 @@ class DecodeWork:
             else:
                 numbers = source.draw_runs(self._runs(start, stop))
             if self._temperature != 1:
-                numbers = numbers * self._temperature
+                with np.errstate(over="ignore"):
+                    numbers = numbers * self._temperature
             drawn[part.name] = numbers
         return drawn
 
