@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -50,17 +49,24 @@ class Truth(Protocol):
 
 @dataclass(frozen=True)
 class Column:
-    """What was found out about one column of x: its support and how it is brought to the real line."""
+    """What was found out about a column of a table. `lower` and `upper` bound the support of an x; None: open.
+
+    `notes` say what was decided and how to decide otherwise.
+    """
 
     name: str
-    support: str = "real"
+    role: str
+    kind: str
+    low: float | None = None
+    high: float | None = None
     lower: float | None = None
     upper: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits with their signature. `condition_names` and `columns` describe tables."""
+    """Three splits with their signature. `columns` describe tables."""
 
     name: str
     data: ArraySpec
@@ -70,7 +76,6 @@ class Dataset:
     test: Split
     truth: Truth | None = None
     columns: tuple[Column, ...] = ()
-    notes: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:

@@ -1,0 +1,63 @@
+"""Exponential moving average of the weights: a_t = d_t a_(t-1) + (1 - d_t) w_t, with d_t = min(d, (1 + t) / (10 + t))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """The average of every floating parameter and buffer of a module; integer buffers are taken as they are.
+
+    The early d_t forget the initial weights quickly, so that short fits gain from it too.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module, self.decay, self.updates = module, decay, 0
+        self.values = {name: value.detach().clone() for name, value in _floating(module).items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the module's weights into the average."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        weights = _floating(self.module)
+        torch._foreach_lerp_(list(self.values.values()), [weights[name] for name in self.values], 1 - decay)
+        self.updates += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The module holds the average inside, and its own weights again afterwards."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the module's weights and the average."""
+        for name, value in _floating(self.module).items():
+            own = value.clone()
+            value.copy_(self.values[name])
+            self.values[name].copy_(own)
+
+    def state_dict(self) -> dict[str, object]:
+        """What a checkpoint holds."""
+        return {"updates": self.updates, "values": dict(self.values)}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Restore a checkpoint's state."""
+        values, updates = state["values"], state["updates"]
+        assert isinstance(values, dict) and isinstance(updates, int)
+        self.updates = updates
+        for name, value in self.values.items():
+            value.copy_(values[name])
+
+
+def _floating(module: nn.Module) -> dict[str, Tensor]:
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: value.detach() for name, value in tensors.items() if value.is_floating_point()}

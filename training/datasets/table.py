@@ -1,0 +1,248 @@
+"""Anyone's table: kinds and scalings are detected, shown, and can be set otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from model_store.signature import (
+    ArraySpec,
+    ConditionSpec,
+    Frozen,
+    ImageCondition,
+    LabelCondition,
+    NoCondition,
+    VectorCondition,
+)
+from training.datasets import table_checks, table_reading
+from training.datasets.base import Column, Dataset, Split, split_rows
+from training.errors import DataError, nearest
+
+Names = tuple[str, ...]
+Support = Literal["real", "positive"] | tuple[float, float]
+LABEL_CLASSES = 20
+LEAST_ROWS = 50
+
+
+class TableData(Frozen):
+    """`x` and `condition` name columns (.csv, .parquet) or arrays (.npz, rows first).
+
+    `kind` of the condition is detected unless set; `support` per column of x is the whole line unless set to
+    `positive` or to bounds; `jitter` spreads columns of x with few distinct values evenly over the gaps between them,
+    so that they have a density; rows with `missing` values are refused or dropped.
+    """
+
+    set: Literal["table"] = "table"
+    file: str
+    x: Annotated[Names, Field(min_length=1)]
+    condition: Names = ()
+    kind: Literal["auto", "none", "label", "vector", "image"] = "auto"
+    support: dict[str, Support] = {}
+    jitter: bool = True
+    missing: Literal["refuse", "drop"] = "refuse"
+    leaks: Literal["refuse", "allow"] = "refuse"
+    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    seed: int = 0
+
+
+def load(config: TableData) -> Dataset:
+    """Read, check, detect, split. Raises DataError in plain words for what is unfit."""
+    if both := set(config.x) & set(config.condition):
+        raise DataError(f"{', '.join(sorted(both))}: named in both --x and --condition, so the condition leaks x")
+    path = Path(config.file)
+    arrays = table_reading.read(path, config.x + config.condition)
+    if config.missing == "drop":
+        keep = ~table_checks.missing(arrays)
+        arrays = {name: array[keep] for name, array in arrays.items()}
+    else:
+        table_checks.refuse_missing(arrays)
+    rows = len(arrays[config.x[0]])
+    if rows < LEAST_ROWS:
+        raise DataError(f"{path}: {rows} rows are too few to fit and to check a density; {LEAST_ROWS} are the least")
+    x, data, columns = _data(config, {name: arrays[name] for name in config.x})
+    condition, spec, described = _condition(config, {name: arrays[name] for name in config.condition})
+    if isinstance(spec, VectorCondition) and condition is not None and len(data.shape) == 1 and config.leaks == "refuse":
+        names = [column.name for column in described]
+        table_checks.refuse_leaks([column.name for column in columns], x, names, condition)
+    if len(data.shape) == 1:
+        x, columns = _jittered(x, columns, config)
+    everything = Split(
+        x if data.is_integer else x.astype(np.float32),
+        condition.astype(np.float32) if condition is not None and condition.dtype == np.float64 else condition,
+    )
+    train, validation, test = split_rows(rows, config.validation, config.test, config.seed)
+    return Dataset(
+        name=path.stem,
+        data=data,
+        condition=spec,
+        train=everything.take(train),
+        validation=everything.take(validation),
+        test=everything.take(test),
+        columns=tuple(columns + described),
+    )
+
+
+def _data(config: TableData, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, ArraySpec, list[Column]]:
+    """x, its spec, and what was found out. Columns stay float64 here."""
+    for name, array in arrays.items():
+        if array.dtype == object:
+            raise DataError(f"{name}: x needs numbers, this column holds text; as a label it can be the --condition")
+    if any(array.ndim > 2 for array in arrays.values()):
+        if len(arrays) > 1:
+            raise DataError(f"--x: images stand alone, got {', '.join(arrays)}")
+        ((name, array),) = arrays.items()
+        images, spec = _image(name, array)
+        return images, spec, [Column(name, "x", f"image {spec.shape}", float(images.min()), float(images.max()))]
+    names, values = _flattened(arrays)
+    if unknown := [name for name in config.support if name not in names]:
+        raise DataError(f"data.support.{unknown[0]}: not a column of --x; {nearest(unknown[0], names)}")
+    table_checks.refuse_constant(names, values, "x")
+    table_checks.refuse_dependent(names, values)
+    columns = [_supported(name, values[:, index], config.support.get(name)) for index, name in enumerate(names)]
+    return values, ArraySpec(shape=(len(names),), names=tuple(names)), columns
+
+
+def _supported(name: str, values: np.ndarray, support: Support | None) -> Column:
+    low, high = float(values.min()), float(values.max())
+    column = Column(name, "x", "number", low, high)
+    if support is None:
+        if low >= 0 and high <= 1:
+            hint = f"lies in [0, 1]: --set data.support.{name}=[0,1] keeps samples there"
+        elif low > 0:
+            hint = f"is positive: --set data.support.{name}=positive keeps samples so"
+        else:
+            return column
+        return replace(column, notes=(hint,))
+    lower, upper = {"real": (None, None), "positive": (0.0, None)}[support] if isinstance(support, str) else support
+    if (lower is not None and low <= lower) or (upper is not None and high >= upper):
+        raise DataError(f"data.support.{name}: its values reach from {low:g} to {high:g}, not strictly inside {support}")
+    return replace(column, lower=lower, upper=upper, notes=(f"support {support}",))
+
+
+def _jittered(x: np.ndarray, columns: list[Column], config: TableData) -> tuple[np.ndarray, list[Column]]:
+    """Columns with few distinct values on a grid get U(-g/2, g/2) for the grid's step g, within their support."""
+    x, columns = x.copy(), list(columns)
+    random = np.random.default_rng([config.seed, 0xD17])
+    for index, column in enumerate(columns):
+        step = grid(x[:, index])
+        if step is None or not config.jitter:
+            continue
+        x[:, index] += step * (random.random(len(x)) - 0.5)
+        if column.lower is not None or column.upper is not None:
+            inside = [bound for bound in (column.lower, column.upper) if bound is not None]
+            nearest_bound = min(np.abs(x[:, index] - bound).min() for bound in inside)
+            if nearest_bound <= 0 or not _within(x[:, index], column):
+                raise DataError(
+                    f"{column.name}: its values are {step:g} apart, and spreading them over the gaps leaves its support. "
+                    "Widen data.support, or --set data.jitter=false"
+                )
+        note = f"few distinct values, {step:g} apart: spread by U(-{step / 2:g}, {step / 2:g}); --set data.jitter=false"
+        columns[index] = replace(column, kind="number on a grid", notes=(*column.notes, note))
+    return x, columns
+
+
+def _within(values: np.ndarray, column: Column) -> bool:
+    above = column.lower is None or bool((values > column.lower).all())
+    return above and (column.upper is None or bool((values < column.upper).all()))
+
+
+def grid(values: np.ndarray) -> float | None:
+    """The step of the grid that the values lie on, if each value comes up often; None for a continuous column.
+
+    >>> grid(np.tile([1.0, 1.5, 3.0], 10)), grid(np.linspace(0, 1, 30))
+    (0.5, None)
+    """
+    distinct = np.unique(values)
+    if len(distinct) > len(values) / 4 or len(distinct) < 2:
+        return None
+    gaps = np.diff(distinct)
+    step = float(gaps.min())
+    return step if np.abs(gaps / step - np.round(gaps / step)).max() < 1e-3 else None
+
+
+def _condition(
+    config: TableData, arrays: dict[str, np.ndarray]
+) -> tuple[np.ndarray | None, ConditionSpec, list[Column]]:
+    kind = config.kind if config.kind != "auto" else _kind(arrays)
+    if (kind == "none") != (not arrays):
+        raise DataError(f"data.kind: {kind} does not go with --condition {', '.join(arrays) or '(empty)'}")
+    if kind == "none":
+        return None, NoCondition(), []
+    if kind in ("label", "image") and len(arrays) > 1:
+        raise DataError(f"--condition: one {kind} stands alone, got {', '.join(arrays)}")
+    name, array = next(iter(arrays.items()))
+    if kind == "label":
+        return _label(name, array)
+    if kind == "image":
+        images, spec = _image(name, array)
+        column = Column(name, "condition", f"image {spec.shape}", float(images.min()), float(images.max()))
+        return images, ImageCondition(array=spec), [column]
+    names, values = _flattened(arrays)
+    table_checks.refuse_constant(names, values, "condition")
+    columns = [
+        Column(name, "condition", "number", float(column.min()), float(column.max()), notes=("standardised",))
+        for name, column in zip(names, values.T, strict=True)
+    ]
+    return values, VectorCondition(array=ArraySpec(shape=(len(names),), names=tuple(names))), columns
+
+
+def _kind(arrays: dict[str, np.ndarray]) -> str:
+    """Nothing, text or a few whole numbers (label), arrays with height and width (image), else a vector."""
+    if not arrays:
+        return "none"
+    if len(arrays) > 1:
+        return "vector"
+    (array,) = arrays.values()
+    if array.ndim > 2:
+        return "image"
+    if array.dtype == object:
+        return "label"
+    whole = array.dtype.kind in "iu" and array.ndim == 1
+    return "label" if whole and len(np.unique(array)) <= min(LABEL_CLASSES, len(array) // 10) else "vector"
+
+
+def _label(name: str, array: np.ndarray) -> tuple[np.ndarray, ConditionSpec, list[Column]]:
+    if array.ndim != 1:
+        raise DataError(f"{name}: a label is one value per row, got shape {array.shape}")
+    values, index = np.unique(array.astype(str), return_inverse=True)
+    if array.dtype != object:
+        numbers = np.unique(array)
+        values, index = numbers.astype(str), np.searchsorted(numbers, array)
+    if len(values) < 2:
+        raise DataError(f"{name} is constant ({values[0]}): a label needs two classes. Leave it out of --condition")
+    if len(values) > 1000:
+        raise DataError(f"{name}: {len(values)} different values are too many for a label")
+    shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
+    notes: Names = (shown,) if array.dtype == object else (shown, "--set data.kind=vector takes it as a number")
+    column = Column(name, "condition", f"label of {len(values)} classes", notes=notes)
+    return index.astype(np.int64), LabelCondition(classes=tuple(str(value) for value in values)), [column]
+
+
+def _flattened(arrays: dict[str, np.ndarray]) -> tuple[list[str], np.ndarray]:
+    """Columns (rows, n) in float64; an array of several columns gives its elements numbered names."""
+    names: list[str] = []
+    parts = []
+    for name, array in arrays.items():
+        if array.dtype == object:
+            raise DataError(f"{name}: holds text; a label stands alone in --condition")
+        if array.ndim > 2:
+            raise DataError(f"{name}: an image stands alone, got shape {array.shape} beside other columns")
+        parts.append(array.reshape(len(array), -1).astype(np.float64))
+        names += [name] if array.ndim == 1 else [f"{name}[{index}]" for index in range(array.shape[1])]
+    return names, np.concatenate(parts, axis=1)
+
+
+def _image(name: str, array: np.ndarray) -> tuple[np.ndarray, ArraySpec]:
+    """(rows, C, H, W); bytes stay whole numbers with as many levels as they need."""
+    if array.ndim not in (3, 4):
+        raise DataError(f"{name}: an image is rows x H x W or rows x C x H x W, got shape {array.shape}")
+    images = array[:, None] if array.ndim == 3 else array
+    if images.dtype == np.uint8:
+        levels = max(int(images.max()) + 1, 2)
+        return images, ArraySpec(shape=images.shape[1:], dtype="uint8", levels=levels)
+    return images.astype(np.float32), ArraySpec(shape=images.shape[1:])

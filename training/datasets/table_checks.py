@@ -1,0 +1,105 @@
+"""What makes a table unfit for a density, each found before a fit and said in plain words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.errors import DataError
+
+CHECKED_ROWS = 20_000
+DETERMINED = 1e-4
+
+
+def missing(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Which rows lack a value or hold one that is not finite: (rows,) bool."""
+    rows = len(next(iter(arrays.values())))
+    lacking = np.zeros(rows, dtype=bool)
+    for array in arrays.values():
+        lacking |= _absent(array)
+    return lacking
+
+
+def refuse_missing(arrays: dict[str, np.ndarray]) -> None:
+    """Raises DataError that counts missing values per column."""
+    counts = {name: int(_absent(array).sum()) for name, array in arrays.items()}
+    found = [f"{name} {count}" for name, count in counts.items() if count]
+    if found:
+        rows = len(next(iter(arrays.values())))
+        raise DataError(
+            f"missing or not finite values (of {rows} rows): {', '.join(found)}. "
+            "Fill them, or drop those rows with --set data.missing=drop"
+        )
+
+
+def refuse_constant(names: list[str], values: np.ndarray, role: str) -> None:
+    """Raises DataError for a column of (rows, columns) that has one value only."""
+    for name, column in zip(names, values.T, strict=True):
+        if np.ptp(column) <= 1e-12 * max(1.0, float(np.abs(column).max())):
+            why = "it has no density" if role == "x" else "it tells nothing about x"
+            raise DataError(f"{name} is constant ({column[0]:g}): {why}. Leave it out of --{role}")
+
+
+def refuse_dependent(names: list[str], x: np.ndarray) -> None:
+    """Raises DataError where a column of x is a linear function of the others: the density would be unbounded."""
+    if len(names) < 2:
+        return
+    chosen = _some(len(x))
+    for index, name in enumerate(names):
+        others = [other for other in range(len(names)) if other != index]
+        if _unexplained(x[chosen, index], x[chosen][:, others]) < 1e-9:
+            raise DataError(
+                f"{name} is a linear function of the other columns of --x: together they have no density. Leave it out"
+            )
+
+
+def refuse_leaks(x_names: list[str], x: np.ndarray, names: list[str], condition: np.ndarray) -> None:
+    """Raises DataError where the condition determines a column of x: given it, that column's density is a spike.
+
+    Found where sorting by a column of the condition leaves x hardly any jump between neighbours (von Neumann's ratio
+    mean (x_(i+1) - x_(i))^2 / 2 var x, which is the unexplained share of the variance), or where x is a linear function of
+    the whole condition.
+    """
+    chosen = _some(len(x))
+    x, condition = x[chosen], condition[chosen]
+    for j, x_name in enumerate(x_names):
+        for k, name in enumerate(names):
+            if _jumps(x[:, j], condition[:, k]) < DETERMINED:
+                raise DataError(_leak(name, x_name))
+        if _unexplained(x[:, j], condition) < DETERMINED:
+            raise DataError(_leak(", ".join(names), x_name))
+
+
+def _leak(condition: str, x: str) -> str:
+    return (
+        f"the condition {condition} leaks x: {x} is a copy or a function of it, so that its density given the condition "
+        "would be a spike. Leave one of them out, or keep both with --set data.leaks=allow"
+    )
+
+
+def _absent(array: np.ndarray) -> np.ndarray:
+    if array.dtype == object:
+        return np.array([value is None for value in array])
+    if array.dtype.kind == "f":
+        return ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    return np.zeros(len(array), dtype=bool)
+
+
+def _some(rows: int) -> np.ndarray:
+    if rows <= CHECKED_ROWS:
+        return np.arange(rows)
+    return np.random.default_rng(0).choice(rows, CHECKED_ROWS, replace=False)
+
+
+def _jumps(x: np.ndarray, c: np.ndarray) -> float:
+    """Von Neumann's ratio of x in the order of c. Ties in c are broken by the order of the rows."""
+    ordered = x[np.argsort(c, kind="stable")]
+    return float((np.diff(ordered) ** 2).mean() / (2 * x.var()))
+
+
+def _unexplained(target: np.ndarray, columns: np.ndarray) -> float:
+    """Share of the variance of `target` that no linear function of the columns explains."""
+    scaled = (columns - columns.mean(axis=0)) / np.maximum(columns.std(axis=0), 1e-300)
+    design = np.column_stack([scaled, np.ones(len(target))])
+    centred = (target - target.mean()) / target.std()
+    solution, *_ = np.linalg.lstsq(design, centred, rcond=None)
+    return float(((centred - design @ solution) ** 2).mean())

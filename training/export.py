@@ -1,0 +1,211 @@
+"""From a fitted model to the files of a version: architecture, weights stored once, one ONNX graph per operation.
+
+Every graph is run in ONNX Runtime from the very bytes that will be stored, at several batch sizes, and compared with
+torch in float64. The errors go into the manifest, and a few of the rows into the self-test probe.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+import torch
+from safetensors.numpy import save
+from torch import Tensor
+
+from flows.config import ImageCondition, LabelCondition, VectorCondition
+from flows.functions import Function, functions
+from flows.models.base import Model, Part
+from model_store.manifest import GraphError, Probe
+from training.graphs import WEIGHTS, WeightsFile, trace
+
+BATCH_SIZES = (1, 2, 7, 256)
+PROBE_ROWS = 3
+PROBE = "probe.safetensors"
+Arrays = dict[str, np.ndarray]
+
+
+class ExportError(RuntimeError):
+    """A graph disagrees with the model it was made from."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """`files` by path, the errors of each graph against torch in float64, the probe with its tolerances."""
+
+    files: dict[str, bytes]
+    graph_errors: dict[str, GraphError]
+    probe: Probe
+    parameters: int
+
+
+def export(
+    model: Model,
+    x: Tensor | None = None,
+    condition: Tensor | None = None,
+    *,
+    batch_sizes: tuple[int, ...] = BATCH_SIZES,
+    seed: int = 0,
+    tolerance: float = 1e-2,
+) -> Export:
+    """Files of a version of `model`, checked.
+
+    `x` (rows, *data shape) and `condition` are examples to check the graphs on, repeated to the batch sizes; without
+    them conditions are drawn at random and x is decoded from random latents. Raises ExportError when a graph's error
+    relative to the largest output exceeds `tolerance`.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        examples = _Examples(model, x, condition, seed)
+        traced = {name: (function, examples.inputs(function, 2)) for name, function in functions(model).items()}
+        protos = {str(name): trace(function, inputs) for name, (function, inputs) in traced.items()}
+        state = model.state_dict()
+        weights = WeightsFile({name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()})
+        for proto in protos.values():
+            weights.add(proto)
+        content, graphs = weights.finish(protos)
+
+        reference = copy.deepcopy(model).double()
+        errors: dict[str, GraphError] = {}
+        probe: Arrays = {}
+        for name, function in functions(reference).items():
+            session = session_of(graphs[name], content)
+            errors[name] = _measure(function, session, examples, batch_sizes, tolerance)
+            probe |= _probe_rows(function, session, examples)
+    finally:
+        model.train(was_training)
+    files = {f"{name}.onnx": graph for name, graph in graphs.items()}
+    files |= {
+        "architecture.json": model.config.model_dump_json(indent=2).encode(),
+        WEIGHTS: content,
+        PROBE: save(probe),
+    }
+    count = sum(parameter.numel() for parameter in model.parameters())
+    return Export(files, errors, _tolerances(probe, errors), count)
+
+
+def session_of(graph: bytes, weights: bytes) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session of one graph, its external data taken from the weights file's bytes."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+class _Examples:
+    """Inputs for each function: the given rows, or conditions at random and x decoded from random latents."""
+
+    def __init__(self, model: Model, x: Tensor | None, condition: Tensor | None, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        rows = max(BATCH_SIZES) if x is None else x.shape[0]
+        if condition is None:
+            condition = self._random_condition(model, rows)
+        self._tensors = {part.name: self._draw(part, rows) for part in (*model.latent, *model.noise)}
+        if condition is not None:
+            self._tensors["condition"] = condition
+        if x is None:
+            with torch.no_grad():
+                x = model.decode(tuple(self._tensors[part.name] for part in model.latent), condition)
+        self._tensors["x"] = x.to(torch.get_default_dtype())
+
+    def inputs(self, function: Function, rows: int) -> tuple[Tensor, ...]:
+        """The first `rows` rows, from the start again when there are fewer."""
+        index = torch.arange(rows) % self._tensors["x"].shape[0]
+        return tuple(self._tensors[name][index] for name in function.inputs)
+
+    def _draw(self, part: Part, rows: int) -> Tensor:
+        draw = torch.randn if part.distribution == "normal" else torch.rand
+        return draw((rows, *part.shape), generator=self._generator)
+
+    def _random_condition(self, model: Model, rows: int) -> Tensor | None:
+        match model.condition:
+            case LabelCondition(classes=classes):
+                return torch.randint(classes, (rows,), generator=self._generator)
+            case VectorCondition(size=size):
+                return torch.randn(rows, size, generator=self._generator)
+            case ImageCondition(shape=shape, levels=levels):
+                if levels is None:
+                    return torch.randn(rows, *shape, generator=self._generator)
+                return torch.randint(levels, (rows, *shape), generator=self._generator).float()
+        return None
+
+
+def _run(function: Function, session: onnxruntime.InferenceSession, inputs: tuple[Tensor, ...]) -> Arrays:
+    feeds = {name: tensor.numpy() for name, tensor in zip(function.inputs, inputs, strict=True)}
+    outputs = session.run(list(function.outputs), feeds)
+    return dict(zip(function.outputs, (np.asarray(output) for output in outputs), strict=True))
+
+
+@torch.no_grad()
+def _expected(function: Function, inputs: tuple[Tensor, ...]) -> Arrays:
+    outputs = function(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in inputs))
+    tensors = outputs if isinstance(outputs, tuple) else (outputs,)
+    return {name: tensor.numpy() for name, tensor in zip(function.outputs, tensors, strict=True)}
+
+
+def _measure(
+    function: Function,
+    session: onnxruntime.InferenceSession,
+    examples: _Examples,
+    batch_sizes: tuple[int, ...],
+    tolerance: float,
+) -> GraphError:
+    """Largest |graph - torch|, and the same relative to the largest |torch| of that output.
+
+    Integers may fall to the other side of a rounding: one level, in one of a hundred elements.
+    """
+    absolute = relative = 0.0
+    for rows in batch_sizes:
+        inputs = examples.inputs(function, rows)
+        got, expected = _run(function, session, inputs), _expected(function, inputs)
+        for name, reference in expected.items():
+            if got[name].shape != reference.shape:
+                raise ExportError(
+                    f"{function.operation}: {name} has shape {got[name].shape} at {rows} rows, "
+                    f"torch says {reference.shape}"
+                )
+            difference = np.abs(got[name] - reference)
+            error = float(difference.max(initial=0.0))
+            absolute = max(absolute, error)
+            if _is_integer(function, name):
+                _check_integers(function, difference)
+                continue
+            relative = max(relative, error / max(float(np.abs(reference).max(initial=0.0)), 1e-6))
+    if not relative <= tolerance:  # NaN too
+        raise ExportError(
+            f"{function.operation}: the graph is {relative:.1e} away from torch in float64, allowed is {tolerance:.1e}"
+        )
+    return GraphError(max_abs=absolute, max_rel=relative, batch_sizes=batch_sizes)
+
+
+def _is_integer(function: Function, output: str) -> bool:
+    return output == "x" and function.model.data.levels is not None
+
+
+def _check_integers(function: Function, difference: np.ndarray) -> None:
+    off = float((difference > 0).mean()) if difference.size else 0.0
+    if not (difference.max(initial=0.0) <= 1 and off <= 0.01):
+        raise ExportError(
+            f"{function.operation}: integers differ from torch in float64 by up to {difference.max():.0f} levels, "
+            f"in {off:.1%} of the elements; allowed is one level in 1%"
+        )
+
+
+def _probe_rows(function: Function, session: onnxruntime.InferenceSession, examples: _Examples) -> Arrays:
+    inputs = examples.inputs(function, PROBE_ROWS)
+    outputs = _run(function, session, inputs)
+    named = {f"input.{name}": tensor.numpy() for name, tensor in zip(function.inputs, inputs, strict=True)}
+    named |= {f"output.{name}": output for name, output in outputs.items()}
+    return {f"{function.operation}.{name}": np.ascontiguousarray(array) for name, array in named.items()}
+
+
+def _tolerances(probe: Mapping[str, np.ndarray], errors: Mapping[str, GraphError]) -> Probe:
+    """Twenty times the measured relative error of the worst graph, and never tighter than float32 allows."""
+    relative = max(1e-4, 20 * max(error.max_rel for error in errors.values()))
+    largest = max(float(np.abs(array).max()) for name, array in probe.items() if ".output." in name)
+    return Probe(path=PROBE, rtol=relative, atol=max(1e-4, relative * min(largest, 1.0)))

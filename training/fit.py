@@ -1,0 +1,184 @@
+"""A fit from its first step to the weights that are kept, resumable at any step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+
+from flows.models.base import Model
+from training import checkpoint_io
+from training.callbacks import BEST, HISTORY, LAST, Checkpoints, History, Interruption
+from training.checkpoint_io import SafeCheckpointIO
+from training.datasets.base import Dataset
+from training.errors import FitError
+from training.modelling import fresh_model
+from training.module import FitModule
+from training.phases import Phase, phases
+from training.recipe import Recipe
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The model with the weights of lowest validation loss, and how they were found."""
+
+    model: Model
+    folder: Path
+    histories: dict[str, bytes]
+    seconds: float
+    validation_loss: float
+
+
+def fit(
+    recipe: Recipe,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    initial: dict[str, torch.Tensor] | None = None,
+    callbacks: Sequence[Callback] = (),
+    say: Callable[[str], None] = print,
+) -> Fitted:
+    """Fit `recipe` on `dataset` in `folder`; with `resume` go on where the last checkpoint there stands.
+
+    `initial` weights replace the fresh ones (a warm start). Raises FitError if the folder holds another fit, or if
+    the loss cannot be made finite; Interrupted after SIGINT or SIGTERM, when a checkpoint has been left.
+    """
+    place = torch.device(device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise FitError("--device cuda: no CUDA device is available")
+    identity = {"recipe": recipe.model_dump(mode="json"), "data": dataset.digest, "warm": initial is not None}
+    _open(folder, identity, resume)
+    model = fresh_model(recipe, dataset)
+    if initial is not None:
+        _warm_start(model, initial)
+    model.to(place)
+    seconds, loss, histories = 0.0, float("nan"), {}
+    for phase in phases(recipe, dataset, model):
+        inner = folder / phase.name
+        if initial is not None and phase.name == "autoencoder":
+            say("autoencoder: taken over from the initial weights")
+            continue
+        spent = _run(phase, inner, recipe.seed, place, initial is not None, callbacks, say)
+        seconds += spent
+        best = checkpoint_io.load(inner / BEST)
+        loss = best["validation_loss"]
+        histories[phase.name] = (inner / HISTORY).read_bytes()
+    model.eval()
+    return Fitted(model.to("cpu"), folder, histories, seconds, loss)
+
+
+def _run(
+    phase: Phase,
+    folder: Path,
+    seed: int,
+    device: torch.device,
+    warm: bool,
+    callbacks: Sequence[Callback],
+    say: Callable[[str], None],
+) -> float:
+    """One phase, to its end; afterwards its module holds the best weights. Returns the seconds spent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    prepared = phase.prepare(device)
+    module = FitModule(prepared.objective, prepared.train, prepared.validation, phase.loop, seed, say)
+    last = folder / LAST
+    state: dict[str, Any] | None = checkpoint_io.load(last) if last.exists() else None
+    history, interruption = History(folder), Interruption()
+    checkpoints = Checkpoints(folder, phase.loop.checkpoint_steps, interruption)
+    if state is not None:
+        module.position = state["fit"]["position"]
+        checkpoints.load_state_dict(state["callbacks"][checkpoints.state_key])
+        history.load_state_dict(state["callbacks"][history.state_key])
+    elif not warm:
+        module.start()
+    if not checkpoints.finished:
+        module.train()
+        trainer = _trainer(phase, module, device, [history, checkpoints, *callbacks])
+        with interruption.listening():
+            trainer.fit(module, ckpt_path=None if state is None else last)
+    if not (folder / BEST).exists():
+        raise FitError(f"{phase.name}: the validation loss was never finite; look for extreme values in the data")
+    module.fitted.load_state_dict(checkpoint_io.load(folder / BEST)["weights"])
+    module.fitted.to(device).eval()
+    return history.seconds
+
+
+def _trainer(phase: Phase, module: FitModule, device: torch.device, callbacks: list[Callback]) -> Trainer:
+    """Lightning, with everything off that a fit does not use."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    if phase.loop.patience is not None:
+        patience = phase.loop.patience
+        callbacks.insert(0, EarlyStopping("validation_loss", patience=patience, check_finite=False))
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        max_epochs=phase.loop.epochs - module.epoch,
+        gradient_clip_val=phase.loop.clip,
+        plugins=[SafeCheckpointIO()],
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _open(folder: Path, identity: dict[str, Any], resume: bool) -> None:
+    """Make the folder this fit's own. Raises FitError if `resume` finds nothing, or another fit."""
+    record = folder / RUN
+    if resume:
+        if not record.exists():
+            raise FitError(f"--resume: there is no fit to go on with in {folder}")
+        changed = differences(json.loads(record.read_text()), json.loads(json.dumps(identity)))
+        if changed:
+            raise FitError(f"--resume: the fit in {folder} was started with other settings: {'; '.join(changed)}")
+        return
+    if record.exists():
+        record.unlink()
+        for inner in folder.iterdir():
+            if inner.is_dir() and inner.name in ("autoencoder", "flow"):
+                shutil.rmtree(inner)
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(identity, indent=1))
+
+
+def differences(before: Any, now: Any, place: str = "") -> list[str]:
+    """Where two nested records differ.
+
+    >>> differences({"fit": {"rate": 0.1, "epochs": 2}}, {"fit": {"rate": 0.2, "epochs": 2}})
+    ['fit.rate was 0.1, is 0.2']
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted(before.keys() | now.keys()):
+            found += differences(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
+        return found
+    return [] if before == now else [f"{place} was {before}, is {now}"]
+
+
+def _warm_start(model: Model, weights: dict[str, torch.Tensor]) -> None:
+    own = model.state_dict()
+    for name, value in own.items():
+        if name not in weights:
+            raise FitError(f"--init: those weights have no {name}; the architectures differ")
+        if weights[name].shape != value.shape:
+            raise FitError(
+                f"--init: {name} is {tuple(weights[name].shape)} there and {tuple(value.shape)} here; "
+                "the architectures differ"
+            )
+    model.load_state_dict({name: weights[name] for name in own})

@@ -1,0 +1,159 @@
+"""ONNX graphs that share one weights file: initialisers above 1 KB become references into a safetensors file.
+
+A graph stores no large tensor itself. Each large floating initialiser is external data: location
+`weights.safetensors`, the absolute byte offset of the tensor inside that file, and its length. Small and integer
+tensors stay inline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+import onnx_ir.passes.common as passes
+import torch
+from onnx import TensorProto, numpy_helper
+from onnxscript import optimizer
+from safetensors.numpy import save
+from torch import Tensor
+
+from flows.functions import Function
+
+WEIGHTS = "weights.safetensors"
+INLINE_BYTES = 1024
+
+
+def trace(function: Function, inputs: tuple[Tensor, ...]) -> onnx.ModelProto:
+    """The graph of `function` with a dynamic number of rows, traced on example `inputs` of two rows or more.
+
+    Constants are folded, but nothing is fused: a fused weight would be a second copy of a stored one, and ONNX Runtime
+    fuses when it loads. Initialisers keep the names of the model's tensors. What the exporter notes about the machine
+    (paths, stack traces) is removed.
+    """
+    shapes = (tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs),)
+    with torch.no_grad(), _quiet():
+        exported = torch.export.export(function, inputs, dynamic_shapes=shapes, strict=False)
+        program = torch.onnx.export(
+            exported,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            input_names=list(function.inputs),
+            output_names=list(function.outputs),
+        )
+        assert program is not None
+        passes.InlinePass()(program.model)
+        optimizer.fold_constants(program.model)
+        for clean in (passes.RemoveUnusedNodesPass(), passes.RemoveUnusedFunctionsPass()):
+            clean(program.model)
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(program.model)
+        for tidy in (passes.DeduplicateInitializersPass(), passes.CommonSubexpressionEliminationPass()):
+            tidy(program.model)
+        passes.RemoveUnusedNodesPass()(program.model)
+        passes.OutputFixPass()(program.model)
+        passes.NameFixPass()(program.model)
+    proto: onnx.ModelProto = program.model_proto
+    _strip(proto)
+    return proto
+
+
+class WeightsFile:
+    """The tensors of one version, each stored once, and the graphs that point at them.
+
+    `add` collects the graphs' large initialisers: one that is a tensor of the model is found by its bytes, any other
+    (a folded constant) is stored beside them as `graph.<n>`. `finish` then fixes the layout.
+    """
+
+    def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
+        self.tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        self._names: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        for name, array in self.tensors.items():
+            self._names.setdefault(_identity(array), name)
+
+    def add(self, proto: onnx.ModelProto) -> None:
+        """Rename the large initialisers of `proto` to the tensors they are, and store those that are new."""
+        renamed: dict[str, str] = {}
+        for initializer in proto.graph.initializer:
+            array = numpy_helper.to_array(initializer)
+            if not _is_large(array):
+                continue
+            key = _identity(array)
+            preferred = initializer.name.removeprefix("model.")
+            if preferred in self.tensors and _identity(self.tensors[preferred]) == key:
+                renamed[initializer.name] = preferred
+                continue
+            if key not in self._names:
+                self._names[key] = f"graph.{sum(name.startswith('graph.') for name in self.tensors)}"
+                self.tensors[self._names[key]] = array
+            renamed[initializer.name] = self._names[key]
+        _rename(proto, renamed)
+
+    def finish(self, protos: Mapping[str, onnx.ModelProto]) -> tuple[bytes, dict[str, bytes]]:
+        """The file's bytes, and each graph's bytes with its large initialisers as external data."""
+        content = save(self.tensors)
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        for proto in protos.values():
+            for initializer in proto.graph.initializer:
+                if not _is_large(numpy_helper.to_array(initializer)):
+                    continue
+                begin, end = header[initializer.name]["data_offsets"]
+                initializer.ClearField("raw_data")
+                initializer.data_location = TensorProto.EXTERNAL
+                place = {"location": WEIGHTS, "offset": str(start + begin), "length": str(end - begin)}
+                for key, value in place.items():
+                    initializer.external_data.add(key=key, value=value)
+        return content, {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
+
+
+def _is_large(array: np.ndarray) -> bool:
+    return array.dtype == np.float32 and array.nbytes > INLINE_BYTES
+
+
+def _identity(array: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
+    return array.dtype.str, array.shape, array.tobytes()
+
+
+def _rename(proto: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Rename values; a renamed initialiser that now occurs twice is kept once."""
+    taken = {value for node in proto.graph.node for value in node.output} | {value.name for value in proto.graph.input}
+    clash = taken & set(names.values())
+    assert not clash, f"graph values named like weights: {sorted(clash)}"
+    for node in proto.graph.node:
+        for index, value in enumerate(node.input):
+            node.input[index] = names.get(value, value)
+    kept = {}
+    for initializer in proto.graph.initializer:
+        initializer.name = names.get(initializer.name, initializer.name)
+        kept.setdefault(initializer.name, initializer)
+    unique = list(kept.values())
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(unique)
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Remove what only describes how the graph was made."""
+    del proto.graph.value_info[:]
+    records = (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.initializer)
+    for record in records:
+        record.ClearField("metadata_props")
+        record.ClearField("doc_string")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence torch's exporter: it warns of optional packages and of its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""What a fit minimises: one small file per objective, named after what it is and where it comes from."""

@@ -1,0 +1,51 @@
+"""How a fit goes: batches, rate, averaging, stopping, checkpoints. Part of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from model_store.signature import Frozen
+from training.augmentation import Augmentation
+from training.schedules import Schedule
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Loop(Frozen):
+    """One pass through the loop. An epoch is `steps_per_epoch` batches, or all of the training rows once.
+
+    `clip` bounds the norm of the gradient; `average` is the decay of the moving average of the weights, which then is
+    what is validated and kept; `patience` counts epochs without a better validation loss; weights of lowest validation
+    loss are kept. A checkpoint is written every `checkpoint_steps` steps and at every epoch's end.
+    """
+
+    epochs: Positive = 10
+    steps_per_epoch: Positive | None = None
+    batch: Positive = 256
+    rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Schedule = Schedule()
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Annotated[float, Field(gt=0)] | None = 10.0
+    average: Annotated[float, Field(ge=0, lt=1)] | None = None
+    patience: Positive | None = None
+    checkpoint_steps: Positive = 500
+    latent_noise: Annotated[float, Field(ge=0)] = 0.05
+    augmentation: Augmentation = Augmentation()
+
+
+class Fit(Loop):
+    """The fit of a model. `autoencoder` is the first of two stages of a latent flow whose likelihood stops at the latent.
+
+    `padding` noise of joint flows is drawn afresh in every step or fixed per row. `reconstruction` weighs the
+    squared error beside the likelihood that reaches the encoder. `copies`: how often the training images are encoded for
+    the second stage, each time augmented anew.
+    """
+
+    padding: Literal["fresh", "fixed"] = "fresh"
+    reconstruction: Annotated[float, Field(gt=0)] = 10.0
+    copies: Positive = 1
+    autoencoder: Loop | None = None
