@@ -1,0 +1,141 @@
+"""From a frozen configuration to a model: `build` is the only constructor, `load_architecture` reads a stored one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pydantic import TypeAdapter
+
+from flows import config as configs
+from flows.bijections.actnorm import ActNorm
+from flows.bijections.affine import AdditiveCoupling, AffineCoupling
+from flows.bijections.base import Bijection
+from flows.bijections.composition import Composition
+from flows.bijections.coupling import Half
+from flows.bijections.elementwise import BoundedSupport, Logit, Softplus, Standardize
+from flows.bijections.linear import LULinear
+from flows.bijections.permutation import FixedPermutation
+from flows.bijections.spline import SplineCoupling
+from flows.condition import ConditionShape
+from flows.conditioners.base import ConditionerFactory
+from flows.conditioners.image_encoder import ImageEncoder
+from flows.conditioners.mlp import MLP
+from flows.conditioners.residual import ResidualMLP
+from flows.config import Architecture, CouplingConfig, JointConfig, LatentConfig
+from flows.densities import ConditionalNormal
+from flows.models.autoencoder import AutoEncoder
+from flows.models.base import Model
+from flows.models.coupling import ConditionalCouplingFlow
+from flows.models.embedding import Embedding, ImageEmbedding, LabelEmbedding, NoEmbedding, VectorEmbedding
+from flows.models.joint import JointFlow
+from flows.models.latent import LatentFlow
+from flows.models.preprocessing import Preprocessing
+
+_ADAPTER: TypeAdapter[Architecture] = TypeAdapter(Architecture)
+
+
+def load_architecture(content: bytes | str) -> Architecture:
+    """The configuration in a version's `architecture.json`.
+
+    Raises pydantic's ValidationError (a ValueError), which names each unknown, missing or wrong field.
+    """
+    return _ADAPTER.validate_json(content)
+
+
+def build(config: Architecture) -> Model:
+    """The model that `config` describes, as the identity map between standardised data and latent.
+
+    Permutations follow from `config.seed`, initial weights from torch's global generator.
+
+    >>> model = build(JointConfig(data={"shape": (2,)}, condition={"kind": "label", "classes": 8}))
+    >>> model.latent
+    (Part(name='z', shape=(2,), distribution='normal'), Part(name='v', shape=(8,), distribution='normal'))
+    """
+    match config:
+        case JointConfig():
+            return _joint(config)
+        case CouplingConfig():
+            return _coupling(config)
+        case LatentConfig():
+            autoencoder = AutoEncoder(config.data.shape, config.autoencoder, config.normalize)
+            inner = _joint(config.flow) if isinstance(config.flow, JointConfig) else _coupling(config.flow)
+            return LatentFlow(config, autoencoder, inner)
+
+
+def _joint(config: JointConfig) -> JointFlow:
+    features = config.data.size + (config.padding or 0)
+    bijection = _bijection(config, features, ConditionShape())
+    return JointFlow(config, _preprocessing(config), _embedding(config.condition), bijection)
+
+
+def _coupling(config: CouplingConfig) -> ConditionalCouplingFlow:
+    embedding = _embedding(config.condition, config.image_encoder)
+    bijection = _bijection(config, config.data.size, embedding.shape)
+    prior = None
+    if config.prior == "conditional":
+        prior = ConditionalNormal(config.data.size, _conditioner(config.conditioner), embedding.shape)
+    return ConditionalCouplingFlow(config, _preprocessing(config), embedding, bijection, prior)
+
+
+def _bijection(config: configs.Flow, features: int, condition: ConditionShape) -> Composition:
+    """Per block: ActNorm, a mixing of the features, a coupling; without a mixing the halves take turns."""
+    layers: list[Bijection] = []
+    for block in range(config.blocks):
+        if config.actnorm:
+            layers.append(ActNorm(features))
+        seed = (config.seed + block * 2**32) % 2**63
+        if config.mixing == "permutation":
+            layers.append(FixedPermutation(features, seed))
+        elif config.mixing == "lu":
+            layers.append(LULinear(features, seed))
+        half: Half = "first" if config.mixing == "none" and block % 2 else "second"
+        layers.append(_layer(config, features, condition, half))
+    return Composition(layers)
+
+
+def _layer(config: configs.Flow, features: int, condition: ConditionShape, half: Half) -> Bijection:
+    conditioner = _conditioner(config.conditioner)
+    match config.coupling:
+        case configs.Affine(clamp=clamp):
+            return AffineCoupling(features, conditioner, condition, transforms=half, clamp=clamp)
+        case configs.Additive():
+            return AdditiveCoupling(features, conditioner, condition, transforms=half)
+        case configs.Spline(bins=bins, bound=bound):
+            return SplineCoupling(features, conditioner, condition, transforms=half, bins=bins, bound=bound)
+
+
+def _conditioner(config: configs.Conditioner) -> ConditionerFactory:
+    network = {"mlp": MLP, "residual": ResidualMLP}[config.kind]
+    settings = {"width": config.width, "depth": config.depth, "activation": config.activation}
+    return partial(network, **settings, dropout=config.dropout)
+
+
+def _embedding(config: configs.ConditionConfig, encoder: configs.ImageEncoder | None = None) -> Embedding:
+    match config:
+        case configs.LabelCondition(classes=classes):
+            return LabelEmbedding(classes)
+        case configs.VectorCondition(size=size):
+            return VectorEmbedding(size)
+        case configs.ImageCondition(shape=shape, levels=levels):
+            assert encoder is not None
+            return ImageEmbedding(ImageEncoder(shape, channels=encoder.channels, features=encoder.features), levels)
+        case configs.NoCondition():
+            return NoEmbedding()
+
+
+def _preprocessing(config: configs.Flow) -> Preprocessing:
+    assert config.preprocessing is not None
+    steps: list[Bijection] = []
+    for step in config.preprocessing:
+        match step:
+            case configs.Dequantize():
+                pass  # Preprocessing itself, since it is no bijection: it takes noise
+            case configs.Logit(alpha=alpha):
+                steps.append(Logit(alpha))
+            case configs.Softplus():
+                steps.append(Softplus())
+            case configs.Support(lower=lower, upper=upper):
+                steps.append(BoundedSupport(lower, upper))
+            case configs.Standardize():
+                steps.append(Standardize(config.data.size))
+    return Preprocessing(config.data, steps)

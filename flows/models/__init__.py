@@ -1,0 +1,1 @@
+"""The three families of models: joint, coupling, latent."""

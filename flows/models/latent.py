@@ -1,0 +1,89 @@
+"""Latent flow (GLF, Xiao 2019b): an auto-encoder, and a joint or coupling flow on its latents."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flows.config import LatentConfig
+from flows.models.autoencoder import AutoEncoder
+from flows.models.base import Model, Operation, Tensors
+from flows.models.coupling import ConditionalCouplingFlow
+from flows.models.joint import JointFlow
+
+
+class LatentFlow(Model):
+    """u = encoder(x), log p(u | C) by the inner flow; decode: x = decoder(flow^-1(z; C)).
+
+    The likelihood is of the latent u (`space` is "latent"), not of x. Images are scaled to [0, 1]: integers are divided
+    by levels - 1, real images must lie there already. Training composes `scale`, `latents`, `latent_log_weight` and
+    `autoencoder.decode` into its objective, with noise on u or not.
+    """
+
+    config: LatentConfig
+    space = "latent"
+
+    def __init__(
+        self, config: LatentConfig, autoencoder: AutoEncoder, flow: JointFlow | ConditionalCouplingFlow
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.autoencoder = autoencoder
+        self.flow = flow
+        self.latent, self.noise = flow.latent, flow.noise
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Those of the inner flow."""
+        return self.flow.operations
+
+    def scale(self, x: Tensor) -> Tensor:
+        """Data units to [0, 1]."""
+        levels = self.config.data.levels
+        return x if levels is None else x * (1 / (levels - 1))
+
+    def latents(self, x: Tensor) -> Tensor:
+        """u = encoder(x): (rows, *data shape) in data units to (rows, latent); with gradients to the encoder."""
+        return self.autoencoder.encode(self.scale(x))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """decoder(encoder(x)) in data units; integers are rounded."""
+        return self._unscaled(self.autoencoder.decode(self.latents(x)))
+
+    def latent_log_weight(self, u: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
+        """The inner flow's log-weight of u; with gradient "stop" no gradient goes back to u."""
+        return self.flow.log_weight(u.detach() if self.config.gradient == "stop" else u, noise, condition)
+
+    def decode(self, latent: Tensors, condition: Tensor | None) -> Tensor:
+        """x = decoder(flow^-1(latent; C)), rounded for integer data."""
+        return self._unscaled(self.autoencoder.decode(self.flow.decode(latent, condition)))
+
+    def encode(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensors:
+        """The flow's latent of u = encoder(x)."""
+        return self.flow.encode(self.latents(x), noise, condition)
+
+    def log_weight(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
+        """The inner flow's log-weight of u = encoder(x): (rows,), in units of the latent."""
+        return self.latent_log_weight(self.latents(x), noise, condition)
+
+    def score(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
+        """The inner flow's score of u = encoder(x)."""
+        return self.flow.score(self.latents(x), noise, condition)
+
+    def infer(self, x: Tensor, noise: Tensors) -> tuple[Tensor, Tensor]:
+        """The inner flow's reading of the condition off u = encoder(x)."""
+        return self.flow.infer(self.latents(x), noise)
+
+    @torch.no_grad()
+    def fit_preprocessing(self, x: Tensor, condition: Tensor | None) -> None:
+        """Fit the inner flow's scalings to the latents of x as they are now."""
+        self.flow.fit_preprocessing(self.latents(x), condition)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> None:
+        """Initialise the inner flow's bijections on the latents of one batch as they are now."""
+        self.flow.initialize(self.latents(x), noise, condition)
+
+    def _unscaled(self, image: Tensor) -> Tensor:
+        levels = self.config.data.levels
+        return image if levels is None else (image * (levels - 1)).round().clamp(0, levels - 1)
