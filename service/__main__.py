@@ -1,0 +1,70 @@
+"""`python -m service`: serve a store; `keys new`: make a key; `openapi`: print the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(add_completion=False, invoke_without_command=True, help="Serve conditional flows over HTTP.")
+keys = typer.Typer(no_args_is_help=True, help="Keys: their text is shown once, their SHA-256 is what is stored.")
+app.add_typer(keys, name="keys")
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    store: Annotated[Path | None, typer.Option(help="Directory of the model store.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    keys_file: Annotated[Path | None, typer.Option(help="File of key lines, made by `keys new`.")] = None,
+) -> None:
+    """Serve the models of a store. Every other setting is an environment variable, CONDFLOW_*."""
+    if context.invoked_subcommand is not None:
+        return
+    from service.auth import KeyLineError
+    from service.serve import serve
+    from service.settings import Settings
+
+    given: dict[str, Any] = {"store": store, "host": host, "port": port, "keys_file": keys_file}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    try:
+        serve(settings)
+    except (KeyLineError, OSError) as error:
+        typer.echo(f"condflow: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@keys.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    scope: Annotated[list[str], typer.Option(help="infer, metrics or admin; may be given several times.")] = ["infer"],  # noqa: B006
+) -> None:
+    """Make a random 256-bit key: prints it once, and the line to add to the keys file."""
+    from service.auth import SCOPES, KeyLineError, new_key
+
+    try:
+        unknown = set(scope) - set(SCOPES)
+        if unknown:
+            raise KeyLineError(f"unknown scope {', '.join(sorted(unknown))}; the scopes are {', '.join(SCOPES)}")
+        text, key = new_key(name, frozenset(known for known in SCOPES if known in scope))
+    except KeyLineError as error:
+        typer.echo(f"condflow: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"key (shown once): {text}")
+    typer.echo(f"line for the keys file (CONDFLOW_KEYS_FILE): {key.line}")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document as YAML."""
+    from service.app import create_app
+    from service.openapi import openapi_text
+    from service.settings import Settings
+
+    typer.echo(openapi_text(create_app(Settings(), document_admin=True)), nl=False)
+
+
+if __name__ == "__main__":
+    app()

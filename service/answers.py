@@ -1,0 +1,105 @@
+"""Shapes of the answers in JSON, for OpenAPI. They are rendered straight from arrays and never pass through these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+
+def _nested(kind: str, depth: int, description: str) -> Any:
+    items: dict[str, Any] = {"type": [kind, "null"]}
+    for _ in range(depth):
+        items = {"anyOf": [items, {"type": "array", "items": items}]}
+    return WithJsonSchema({"type": "array", "items": items, "description": description})
+
+
+Array = Annotated[Any, _nested("number", 5, "Nested lists; null where not finite.")]
+PerRow = Annotated[list[float | None], Field(description="One number per row; null where not finite.")]
+Rows = Annotated[Any, _nested("number", 3, "One entry per row.")]
+
+
+class Nonfinite(BaseModel):
+    """A value that JSON cannot say and that stands as null in the answer."""
+
+    field: Annotated[str, Field(description="Name of the field, `latent/z` for a nested one.")]
+    index: Annotated[list[int], Field(description="Its place in the field.")]
+    kind: Literal["nan", "inf", "-inf"]
+
+
+class Answer(BaseModel):
+    """Who answered."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    version: int
+    digest: str
+    nonfinite: list[Nonfinite] = []
+
+
+class SampleAnswer(Answer):
+    """Samples [conditions, num_samples, *data]; without the first axis where `condition` was asked, or none."""
+
+    samples: Array
+    seed: int
+    log_likelihood: Array = None
+    latent: dict[str, Array] = {}
+
+
+class LoglikAnswer(Answer):
+    """Natural log, per row, data units."""
+
+    log_likelihood: PerRow
+    bits_per_dim: PerRow = []
+    percentile: PerRow | None
+    p_value: PerRow | None
+    space: Literal["data", "latent"]
+    estimator: Literal["exact", "importance", "bound"]
+    std_error: PerRow = []
+    effective_sample_size: PerRow = []
+    unreliable: list[bool] = []
+    draws: int
+    seed: int
+
+
+class InferConditionAnswer(Answer):
+    """Labels: label, index, probabilities, model_posterior, calibrated; vectors and images: condition and std."""
+
+    label: list[str | None] = []
+    index: list[int] = []
+    probabilities: Rows = None
+    model_posterior: Rows = None
+    calibrated: bool = False
+    condition: Array = None
+    std: Array = None
+    effective_sample_size: PerRow = []
+    draws: int
+    seed: int
+
+
+class EncodeAnswer(Answer):
+    """Latent parts by name, each [rows, *part]."""
+
+    latent: dict[str, Array]
+    seed: int
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    detail: str
+    pointer: Annotated[str, Field(description="JSON pointer to the field.")] = ""
+    header: Annotated[str, Field(description="Name of the header, where it is one.")] = ""
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = []

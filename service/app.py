@@ -1,0 +1,124 @@
+"""The factory of the app. Importing it has no side effects, so the same factory runs under uvicorn and Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from time import perf_counter
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from inference.loaded import Loaded
+from inference.loading import load_version
+from model_store.manifest import Manifest
+from model_store.store import Store
+from service.admission import Admission
+from service.auth import Gate, KeyRing
+from service.batcher import LoopBatcher
+from service.metrics import Metrics
+from service.middleware import Edge
+from service.openapi import openapi_of
+from service.parts import Parts
+from service.pipeline import Pipeline
+from service.problems import Problem, answer_http_exception, answer_problem
+from service.registry import Registry
+from service.routes.admin import admin_routes
+from service.routes.health import health_routes
+from service.routes.models import model_routes
+from service.routes.operations import operation_routes
+from service.routes.pages import page_routes
+from service.settings import Settings
+
+VERSION = "0.1.0"
+_log = logging.getLogger("condflow.service")
+_DESCRIPTION = """Draw samples from conditional normalizing flows, score them, and read the condition back off the data.
+
+JSON by default; `application/x-npz` and `application/x-npy` for large arrays. Errors are RFC 9457 problem documents."""
+
+
+def create_app(settings: Settings | None = None, *, document_admin: bool = False) -> FastAPI:
+    """An app over the store of `settings` (the environment's by default).
+
+    Args:
+        settings: all there is to set.
+        document_admin: include the admin routes even without an admin key, for the OpenAPI document.
+
+    Raises:
+        KeyLineError: a key line is malformed.
+    """
+    settings = settings or Settings()
+    ring = KeyRing.from_settings(settings)
+    parts = _parts(settings)
+    app = FastAPI(
+        title="condflow",
+        version=VERSION,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=partial(_lifespan, parts=parts),
+        exception_handlers={Problem: answer_problem, HTTPException: answer_http_exception},
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    app.include_router(operation_routes(parts))
+    app.include_router(model_routes(parts))
+    app.include_router(health_routes(parts))
+    if ring.has_scope("admin") or document_admin:
+        app.include_router(admin_routes(parts))
+    app.include_router(page_routes())
+    app.openapi = openapi_of(app)  # type: ignore[method-assign]
+    app.add_middleware(Gate, ring=ring, hosts=settings.hosts)
+    app.add_middleware(Edge, metrics=parts.metrics)
+    return app
+
+
+def _parts(settings: Settings) -> Parts:
+    metrics = Metrics()
+    store = Store.open(settings.store)
+
+    def load(manifest: Manifest) -> Loaded:
+        return load_version(manifest, partial(store.read, manifest), threads=settings.engine_threads)
+
+    registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
+    admission = Admission(settings.concurrent_requests, settings.queue_rows, settings.drain_s)
+
+    def on_batch(loaded: Loaded, operation: str, rows: int, seconds: float) -> None:
+        admission.measured(rows, seconds)
+        metrics.batch(operation, loaded.name, str(loaded.version), rows)
+
+    batcher = LoopBatcher(settings.batch_rows, settings.chunk_rows, on_batch)
+    pipeline = Pipeline(settings, registry, batcher, admission)
+    return Parts(settings, metrics, registry, admission, batcher, pipeline)
+
+
+@asynccontextmanager
+async def _lifespan(_app: FastAPI, parts: Parts) -> AsyncIterator[None]:
+    following = asyncio.create_task(_follow_store(parts), name="condflow-follow")
+    try:
+        yield
+    finally:
+        parts.admission.state = "draining"
+        following.cancel()
+        await asyncio.wait([following])
+        await parts.batcher.close()
+        await parts.pipeline.close()
+        await parts.registry.close()
+
+
+async def _follow_store(parts: Parts) -> None:
+    """Load what the store holds, then look at it again and again."""
+    started = perf_counter()
+    while True:
+        try:
+            await parts.registry.refresh()
+        except Exception:
+            _log.exception("looking at the store failed; serving what is loaded")
+        if started:
+            _log.info("first look at the store took %.0f ms", 1000 * (perf_counter() - started))
+            started = 0.0
+        await asyncio.sleep(parts.settings.poll_seconds)

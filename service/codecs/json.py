@@ -1,0 +1,90 @@
+"""JSON bodies: one object, no duplicate names, no NaN literals; answers with null for what JSON cannot say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from service.problems import malformed
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises Problem.
+
+    >>> parse_object(b'{"x": [1, 2]}')
+    {'x': [1, 2]}
+    """
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise malformed(f"not JSON: {error}", "json") from None
+    if not isinstance(content, dict):
+        raise malformed("expected one JSON object", "json")
+    nested = sum(len(value) for value in content.values() if isinstance(value, dict))
+    if _STRING.sub(b"", body).count(b":") != len(content) + nested:
+        _refuse_duplicates(body)
+    return content
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    """The exact and slow answer, asked only where the count of colons says that names are missing."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        seen = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise malformed(
+                    f"the name {name[:64]!r} appears twice in one object", "json-duplicate", f"/{name[:64]}"
+                )
+            seen.add(name)
+
+    try:
+        json.loads(body, object_pairs_hook=check, parse_int=len, parse_float=len)
+    except (RecursionError, ValueError):
+        raise malformed("not JSON: nested too deeply", "json") from None
+
+
+def render_object(content: Mapping[str, Any]) -> bytes:
+    """The JSON text; arrays as nested lists, what is not finite as null and listed in `nonfinite`."""
+    missing = [entry for name, value in content.items() for entry in _nonfinite(name, value)]
+    if missing:
+        content = {**content, "nonfinite": missing}
+    return orjson.dumps({name: _plain(value) for name, value in content.items()}, option=_OPTIONS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        # orjson reads C-contiguous native arrays only; empty trailing axes keep their shape as lists.
+        return (
+            value.tolist()
+            if value.size == 0 or value.dtype.kind == "U"
+            else np.ascontiguousarray(value).reshape(value.shape)
+        )
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+def _nonfinite(name: str, value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, Mapping):
+        return [entry for key, item in value.items() for entry in _nonfinite(f"{name}/{key}", item)]
+    if isinstance(value, float):
+        value = np.asarray(value)
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or np.isfinite(value).all():
+        return []
+    return [
+        {"field": name, "index": index.tolist(), "kind": _kind(float(value[tuple(index)]))}
+        for index in np.argwhere(~np.isfinite(value))
+    ]
+
+
+def _kind(value: float) -> str:
+    return "nan" if value != value else ("inf" if value > 0 else "-inf")

@@ -1,0 +1,67 @@
+"""Which media type a request carries and which one its answer gets."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from service.problems import Problem
+
+JSON = "application/json"
+NPZ = "application/x-npz"
+NPY = "application/x-npy"
+PNG = "image/png"
+
+
+def request_media(request: Request) -> str:
+    """JSON, NPZ or NPY. Raises Problem (415)."""
+    value = request.headers.get("content-type", "")
+    media, _, parameters = value.partition(";")
+    media = media.strip().lower()
+    if media == JSON:
+        charset = parameters.strip().lower().replace('"', "")
+        if charset and charset not in ("charset=utf-8", "charset=utf8"):
+            raise Problem(415, "media-type", "JSON is read as UTF-8 only")
+    if media not in (JSON, NPZ, NPY):
+        shown = f"`{media[:64]}`" if media else "no Content-Type"
+        raise Problem(415, "media-type", f"{shown}; expected Content-Type {JSON}, {NPZ} or {NPY}")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(415, "content-encoding", "compressed bodies are not read; npz compresses by itself")
+    return media
+
+
+def answer_media(request: Request, offered: tuple[str, ...]) -> str:
+    """The offered type that `Accept` likes best, in the order offered where it likes several the same. Raises 406."""
+    header = ",".join(request.headers.getlist("accept")).strip()
+    if not header:
+        return offered[0]
+    wishes = [wish for part in header.split(",") if (wish := _wish(part)) is not None]
+    best, quality = None, 0.0
+    for media in offered:
+        liked = _quality(media, wishes)
+        if liked > quality:
+            best, quality = media, liked
+    if best is None:
+        raise Problem(406, "accept", f"Accept allows none of {', '.join(offered)}")
+    return best
+
+
+def _wish(part: str) -> tuple[str, float] | None:
+    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                quality = min(1.0, max(0.0, float(value)))
+            except ValueError:
+                return None
+    return (media, quality) if media else None
+
+
+def _quality(media: str, wishes: list[tuple[str, float]]) -> float:
+    """The most specific matching range decides (RFC 9110, 12.5.1)."""
+    for pattern in (media, media.split("/")[0] + "/*", "*/*"):
+        matching = [quality for wish, quality in wishes if wish == pattern]
+        if matching:
+            return max(matching)
+    return 0.0

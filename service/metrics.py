@@ -1,0 +1,173 @@
+"""Prometheus metrics, in base units, with labels that only models of the store can make grow.
+
+One registry per app, kept by the one process that owns the models. A version's series go when it is unloaded;
+unmatched routes and unknown models share the label value `unknown`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Literal, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+UNKNOWN = "unknown"
+Outcome = Literal["ok", "refused", "shed", "deadline", "cancelled", "error"]
+Stage = Literal["parse", "queue", "compute", "encode"]
+STAGES: tuple[Stage, ...] = ("parse", "queue", "compute", "encode")
+SHED_REASONS = ("overloaded", "loading", "unloadable", "draining")
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_ROWS = tuple(float(2**power) for power in range(15))
+_MODEL = ("operation", "model", "version")
+
+
+class Releasable(Protocol):
+    """Something held until the request is counted."""
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+
+@dataclass
+class RequestRecord:
+    """What is known of one request; filled on its way in, counted once when it is over."""
+
+    request_id: str
+    started: float = field(default_factory=perf_counter)
+    operation: str = UNKNOWN
+    model: str = UNKNOWN
+    version: str = UNKNOWN
+    stage: Stage = "parse"
+    rows: int = 0
+    nonfinite: int = 0
+    seconds: dict[Stage, float] = field(default_factory=dict)
+    cancelled: bool = False
+    reason: str | None = None
+    lease: Releasable | None = None
+
+    def add(self, stage: Stage, seconds: float) -> None:
+        """Add time to a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def outcome(self, status: int) -> Outcome:
+        """One word for how it ended."""
+        if self.cancelled:
+            return "cancelled"
+        if status < 400:
+            return "ok"
+        if status in (429, 503):
+            return "shed"
+        if status == 504:
+            return "deadline"
+        return "refused" if status < 500 else "error"
+
+
+class Metrics:
+    """All series of one app."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()
+        self.registry = registry = CollectorRegistry(auto_describe=True)
+        self.requests = Counter(
+            "condflow_requests", "Requests by how they ended.", (*_MODEL, "outcome"), registry=registry
+        )
+        self.rows = Counter("condflow_rows", "Rows of x, or samples, answered.", _MODEL, registry=registry)
+        self.duration = Histogram(
+            "condflow_request_duration_seconds", "Whole requests.", _MODEL, buckets=_SECONDS, registry=registry
+        )
+        self.stages = Histogram(
+            "condflow_stage_duration_seconds",
+            "Stages of answered requests.",
+            ("operation", "stage"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "condflow_batch_rows", "Rows of one engine call.", _MODEL, buckets=_ROWS, registry=registry
+        )
+        self.queue_rows = Gauge("condflow_queue_rows", "Rows admitted and not yet computed.", registry=registry)
+        self.queue_oldest = Gauge("condflow_queue_oldest_seconds", "Age of the oldest waiting work.", registry=registry)
+        self.shed = Counter("condflow_shed", "Requests shed, by reason.", ("reason",), registry=registry)
+        self.cancelled = Counter(
+            "condflow_cancelled", "Requests whose client left, by stage.", ("stage",), registry=registry
+        )
+        self.nonfinite = Counter(
+            "condflow_nonfinite_outputs", "Values answered that are not finite.", _MODEL, registry=registry
+        )
+        self.load_seconds = Histogram(
+            "condflow_model_load_seconds",
+            "Loading a version: read, verify, build, probe.",
+            ("model", "version", "outcome"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.info = Gauge(
+            "condflow_model_info", "1 for each version that is loaded.", ("model", "version"), registry=registry
+        )
+        self.gpu_memory = Gauge("condflow_gpu_memory_bytes", "Memory held on the GPU.", registry=registry)
+        for reason in SHED_REASONS:
+            self.shed.labels(reason)
+        for stage in STAGES:
+            self.cancelled.labels(stage)
+        self._live: set[tuple[str, str]] = set()
+
+    def finish(self, record: RequestRecord, status: int) -> None:
+        """Count one request, once."""
+        model, version = record.model, record.version
+        if (model, version) not in self._live:
+            version = UNKNOWN
+            if not any(name == model for name, _ in self._live):
+                model = UNKNOWN
+        labels = (record.operation, model, version)
+        outcome = record.outcome(status)
+        self.requests.labels(*labels, outcome).inc()
+        self.duration.labels(*labels).observe(perf_counter() - record.started)
+        if outcome == "ok":
+            if record.rows:
+                self.rows.labels(*labels).inc(record.rows)
+            if record.nonfinite:
+                self.nonfinite.labels(*labels).inc(record.nonfinite)
+            for stage, seconds in record.seconds.items():
+                self.stages.labels(record.operation, stage).observe(seconds)
+        elif outcome == "shed" and record.reason in SHED_REASONS:
+            self.shed.labels(record.reason).inc()
+        elif outcome == "cancelled":
+            self.cancelled.labels(record.stage).inc()
+
+    def batch(self, operation: str, model: str, version: str, rows: int) -> None:
+        """Count one engine call."""
+        if (model, version) in self._live:
+            self.batch_rows.labels(operation, model, version).observe(rows)
+
+    def load(self, model: str, version: str, seconds: float, *, succeeded: bool) -> None:
+        """Count one attempt to load a version."""
+        self.load_seconds.labels(model, version, "ok" if succeeded else "error").observe(seconds)
+        if succeeded:
+            self._live.add((model, version))
+            self.info.labels(model, version).set(1)
+
+    def unload(self, model: str, version: str) -> None:
+        """Remove the series of a version, and those of the model with its last version."""
+        self._live.discard((model, version))
+        self._remove({"model": model, "version": version})
+        if not any(name == model for name, _ in self._live):
+            self._remove({"model": model, "version": UNKNOWN})
+
+    def _remove(self, labels: dict[str, str]) -> None:
+        for metric in (
+            self.requests,
+            self.rows,
+            self.duration,
+            self.batch_rows,
+            self.nonfinite,
+            self.load_seconds,
+            self.info,
+        ):
+            metric.remove_by_labels(labels)
+
+    def render(self) -> bytes:
+        """The text exposition."""
+        return generate_latest(self.registry)

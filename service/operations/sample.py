@@ -1,0 +1,102 @@
+"""POST /sample."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+import numpy as np
+
+from inference.fields import SEED_LIMIT, shape_of
+from inference.loaded import Loaded
+from inference.sampling import Samples, sample
+from model_store.signature import ArraySpec
+from service.codecs.media import JSON, NPY, NPZ, PNG
+from service.operations.base import (
+    Plan,
+    Reply,
+    check_answer,
+    check_cost,
+    latent_size,
+    present,
+    read_condition,
+    sizes,
+)
+from service.problems import Problem, too_large
+from service.requests import SampleRequest
+from service.settings import Limits
+
+_MAX_PIXELS = 2**26
+
+
+class Sample:
+    """Draw x given a condition."""
+
+    name = "sample"
+    request = SampleRequest
+    arrays = re.compile(r"condition|conditions|latent\.[a-z][a-z0-9_]{0,31}")
+    main_input = "conditions"
+    media: tuple[str, ...] = (JSON, NPZ, NPY, PNG)
+
+    def plan(self, loaded: Loaded, asked: SampleRequest, limits: Limits, media: str) -> Plan:
+        """Cost: conditions x samples, again with default draws where the samples are scored."""
+        spec = loaded.signature.data
+        count = _count(asked.conditions)
+        rows = count * _num_samples(loaded, asked)
+        if rows > limits.samples:
+            raise too_large("samples", limits.samples, rows, "Ask for them in several requests.", "/num_samples")
+        floats, integers = sizes(spec)
+        floats += latent_size(loaded) * asked.return_latent + asked.return_log_likelihood
+        check_answer(rows, floats, integers, limits, media)
+        if media == PNG:
+            _check_picture(spec, rows)
+        engine_rows = check_cost(rows * (1 + loaded.default_draws * asked.return_log_likelihood), limits)
+        question = sample(
+            loaded,
+            read_condition(loaded, asked.condition, "/condition", limits),
+            asked.num_samples,
+            conditions=read_condition(loaded, asked.conditions, "/conditions", limits),
+            temperature=asked.temperature,
+            seed=secrets.randbelow(SEED_LIMIT) if asked.seed is None else asked.seed,
+            shared_latent=asked.shared_latent,
+            latent=asked.latent,
+            return_log_likelihood=asked.return_log_likelihood,
+            return_latent=asked.return_latent,
+        )
+        return Plan(question, rows, engine_rows)
+
+    def reply(self, loaded: Loaded, asked: SampleRequest, answer: Samples) -> Reply:
+        """`samples` is [conditions, num_samples, *data]; with one condition the first axis is dropped."""
+        spec = loaded.signature.data
+        pictures = None
+        if spec.is_image and spec.is_integer:
+            pictures = answer.samples if asked.conditions is not None else answer.samples[None]
+        fields = present(
+            samples=answer.samples, seed=answer.seed, log_likelihood=answer.log_likelihood, latent=answer.latent
+        )
+        return Reply(fields, "samples", pictures, spec.levels)
+
+
+def _count(conditions: Any) -> int:
+    """How many conditions there are; what is not a list of them is refused later."""
+    if isinstance(conditions, np.ndarray):
+        return len(conditions) if conditions.ndim else 1
+    return len(conditions) if isinstance(conditions, list) else 1
+
+
+def _num_samples(loaded: Loaded, asked: SampleRequest) -> int:
+    if asked.num_samples is not None:
+        return asked.num_samples
+    if isinstance(asked.latent, dict):
+        for name, value in asked.latent.items():
+            shape = shape_of(value, f"/latent/{name[:64]}", 8)
+            return shape[0] if shape else 1
+    return 1
+
+
+def _check_picture(spec: ArraySpec, rows: int) -> None:
+    if not spec.is_image or not spec.is_integer or spec.shape[0] not in (1, 3):
+        raise Problem(406, "accept", "this model's samples have no PNG form (not 8-bit images of 1 or 3 channels)")
+    if rows * spec.size > _MAX_PIXELS:
+        raise too_large("answer_bytes", _MAX_PIXELS, rows * spec.size, "Ask for fewer pictures in one grid.")

@@ -1,0 +1,24 @@
+"""The parts of one app, made once by the factory and handed to the routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.admission import Admission
+from service.batcher import Batcher
+from service.metrics import Metrics
+from service.pipeline import Pipeline
+from service.registry import Registry
+from service.settings import Settings
+
+
+@dataclass
+class Parts:
+    """Everything a route may need."""
+
+    settings: Settings
+    metrics: Metrics
+    registry: Registry
+    admission: Admission
+    batcher: Batcher
+    pipeline: Pipeline

@@ -1,0 +1,135 @@
+"""Errors as RFC 9457 problem documents: type, title, status, detail, and `errors` that point to the fields."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+TITLES = {
+    400: "Malformed request",
+    401: "No or bad key",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "No answer of an accepted media type",
+    408: "Too slow",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Invalid field",
+    500: "Internal error",
+    503: "Unavailable",
+    504: "Deadline passed",
+}
+
+
+class Problem(Exception):
+    """A refusal that the client sees.
+
+    `slug` completes the problem's type `urn:condflow:problem:<slug>`; `errors` are `{"pointer", "detail"}`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        slug: str,
+        detail: str,
+        *,
+        pointer: str | None = None,
+        errors: list[dict[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+        self.errors = errors if errors is not None else ([{"pointer": pointer, "detail": detail}] if pointer else [])
+        self.headers = dict(headers or {})
+        self.reason = reason
+
+    def document(self) -> dict[str, Any]:
+        """The body of the answer."""
+        content: dict[str, Any] = {
+            "type": f"urn:condflow:problem:{self.slug}",
+            "title": TITLES.get(self.status, "Error"),
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            content["errors"] = self.errors
+        return content
+
+    def response(self) -> Response:
+        """The answer itself."""
+        # A lone surrogate from a client's text must not break the answer that quotes it.
+        try:
+            body = orjson.dumps(self.document())
+        except (TypeError, orjson.JSONEncodeError):
+            body = orjson.dumps(scrub(self.document()))
+        return Response(body, self.status, media_type=MEDIA_TYPE, headers=self.headers)
+
+
+def scrub(value: Any) -> Any:
+    """The same content with everything that UTF-8 cannot carry replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {key: scrub(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [scrub(item) for item in value]
+    return value
+
+
+def malformed(detail: str, slug: str = "malformed", pointer: str | None = None) -> Problem:
+    """400: the body is not what its media type says."""
+    return Problem(400, slug, detail, pointer=pointer)
+
+
+def invalid(pointer: str, detail: str) -> Problem:
+    """422: a field has the wrong shape, type, range or condition."""
+    return Problem(
+        422,
+        "invalid-field",
+        f"{pointer.lstrip('/') or 'body'}: {detail}",
+        errors=[{"pointer": pointer, "detail": detail}],
+    )
+
+
+def too_large(limit: str, maximum: int, asked: int | None, hint: str = "", pointer: str | None = None) -> Problem:
+    """413: the request is past a limit, which the detail names."""
+    amount = "more" if asked is None else f"{asked}"
+    detail = f"limit `{limit}` is {maximum}; this request has {amount}.{' ' + hint if hint else ''}"
+    return Problem(413, "too-large", detail, pointer=pointer)
+
+
+def unavailable(reason: str, detail: str, retry_after_s: float) -> Problem:
+    """503 with the seconds after which to try again, at least one."""
+    seconds = max(1, math.ceil(retry_after_s))
+    return Problem(503, reason, detail, headers={"Retry-After": str(seconds)}, reason=reason)
+
+
+def deadline_passed(stage: str) -> Problem:
+    """504: the request's deadline passed before its answer."""
+    return Problem(504, "deadline", f"the deadline passed while the request was in stage `{stage}`", reason="deadline")
+
+
+async def answer_problem(_request: Request, error: Exception) -> Response:
+    """Exception handler for Problem."""
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def answer_http_exception(_request: Request, error: Exception) -> Response:
+    """Exception handler for what the router itself raises: 404 and 405."""
+    status = getattr(error, "status_code", 500)
+    detail = {404: "no such route", 405: "this route has other methods"}.get(status, str(getattr(error, "detail", "")))
+    slug = {404: "no-route", 405: "method"}.get(status, "http")
+    headers = getattr(error, "headers", None)
+    return Problem(status, slug, detail, headers=headers).response()

@@ -1,0 +1,67 @@
+"""A reply as bytes of the media type that was asked for, with the scalars of binary answers in headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from starlette.responses import Response
+
+from inference.loaded import Loaded
+from service.codecs.json import render_object
+from service.codecs.media import JSON, NPY, NPZ
+from service.codecs.npy import write_npy
+from service.codecs.npz import write_npz
+from service.codecs.png import encode_grid
+from service.operations.base import Reply
+
+
+def identity(loaded: Loaded) -> dict[str, Any]:
+    """Who answered."""
+    return {"model": loaded.name, "version": loaded.version, "digest": loaded.digest}
+
+
+def render(loaded: Loaded, reply: Reply, media: str) -> Response:
+    """The answer."""
+    if media == JSON:
+        return Response(render_object({**identity(loaded), **reply.fields}), media_type=JSON)
+    arrays, scalars = _split(reply.fields)
+    headers = {_header(name): _text(value) for name, value in {**identity(loaded), **scalars}.items()}
+    if media == NPZ:
+        return Response(write_npz(arrays), media_type=NPZ, headers=headers)
+    if media == NPY:
+        return Response(write_npy(arrays[reply.main]), media_type=NPY, headers=headers)
+    assert reply.pictures is not None
+    return Response(encode_grid(reply.pictures, reply.levels), media_type=media, headers=headers)
+
+
+def count_nonfinite(reply: Reply) -> int:
+    """Values of the reply that are NaN or infinite."""
+    arrays, _ = _split(reply.fields)
+    floats = (array for array in arrays.values() if array.dtype.kind == "f")
+    return sum(array.size - int(np.isfinite(array).sum()) for array in floats)
+
+
+def _split(fields: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays, with `outer.inner` for nested ones, and scalars; what is None is left out."""
+    arrays: dict[str, np.ndarray] = {}
+    scalars: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+        elif isinstance(value, Mapping):
+            arrays.update({f"{name}.{inner}": array for inner, array in value.items()})
+        elif isinstance(value, list):
+            arrays[name] = np.array([item or "" for item in value], dtype=np.str_)
+        elif value is not None:
+            scalars[name] = value
+    return arrays, scalars
+
+
+def _header(name: str) -> str:
+    return "X-Condflow-" + "-".join(word.capitalize() for word in name.split("_"))
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

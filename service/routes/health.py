@@ -1,0 +1,48 @@
+"""GET /livez, /readyz and /metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from service.parts import Parts
+from service.problems import Problem, unavailable
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def health_routes(parts: Parts) -> APIRouter:
+    """The routes that orchestrators and Prometheus ask."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/livez", operation_id="livez", summary="Is the process alive?")
+    async def livez(request: Request) -> Response:
+        """200 while the event loop turns and the engine's device is there."""
+        request.scope["condflow.record"].operation = "livez"
+        if parts.batcher.lost:
+            raise Problem(
+                503, "lost-device", "the engine's device is gone; restart the process", headers={"Retry-After": "10"}
+            )
+        return JSONResponse({"status": "alive"})
+
+    @router.get("/readyz", operation_id="readyz", summary="May requests be sent here?")
+    async def readyz(request: Request) -> Response:
+        """200 once the default version of every model is loaded, until SIGTERM."""
+        request.scope["condflow.record"].operation = "readyz"
+        if parts.admission.state != "serving":
+            raise unavailable("draining", "the service is shutting down", parts.admission.drain_s)
+        if not parts.registry.ready:
+            raise unavailable("loading", "models are still loading", 1.0)
+        return JSONResponse({"status": "ready", "loaded": parts.registry.serving})
+
+    @router.get("/metrics", operation_id="metrics", summary="Prometheus metrics")
+    async def metrics(request: Request) -> Response:
+        """The text exposition."""
+        request.scope["condflow.record"].operation = "metrics"
+        rows, oldest = parts.batcher.queue()
+        parts.metrics.queue_rows.set(rows)
+        parts.metrics.queue_oldest.set(oldest if rows else 0.0)
+        return Response(parts.metrics.render(), media_type=METRICS_TYPE)
+
+    return router

@@ -1,0 +1,42 @@
+"""POST /sample, /loglik, /infer-condition and /encode."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.documentation import operation_extra, operation_responses
+from service.operations.base import Operation
+from service.operations.encode import Encode
+from service.operations.infer_condition import InferCondition
+from service.operations.loglik import Loglik
+from service.operations.sample import Sample
+from service.parts import Parts
+
+OPERATIONS: tuple[Operation, ...] = (Sample(), Loglik(), InferCondition(), Encode())
+
+
+def operation_routes(parts: Parts) -> APIRouter:
+    """One POST route per operation; bodies are read by the pipeline, not by FastAPI."""
+    router = APIRouter(tags=["operations"])
+    for operation in OPERATIONS:
+        _add(router, parts, operation)
+    return router
+
+
+def _add(router: APIRouter, parts: Parts, operation: Operation) -> None:
+    async def answer(request: Request) -> Response:
+        return await parts.pipeline.answer(operation, request)
+
+    router.add_api_route(
+        f"/{operation.name}",
+        answer,
+        methods=["POST"],
+        operation_id=operation.name,
+        summary=(operation.__doc__ or "").strip(),
+        description=(operation.request.__doc__ or "").strip(),
+        response_class=Response,
+        responses=operation_responses(operation),
+        openapi_extra=operation_extra(operation),
+    )

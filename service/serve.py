@@ -1,0 +1,83 @@
+"""Run the app under uvicorn: announce it with one curl per endpoint, and end it cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.announcement import announcement
+from service.app import create_app
+from service.parts import Parts
+from service.protocol import BoundedHead
+from service.settings import Settings
+
+_KEEP_ALIVE_S = 65
+_PATIENCE_S = 60.0
+
+
+class Server(uvicorn.Server):
+    """uvicorn with a shutdown in three steps: unready but serving for a while, no new connections, drained; exit 0."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self.parts: Parts = app.state.parts
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then announce in the background."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if self.started:
+            self._announcing = asyncio.create_task(self._announce())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal ends the service gently, a second Ctrl-C at once."""
+        if self.parts.admission.state != "serving":
+            if sig == signal.SIGINT:
+                self.force_exit = True
+            return
+        self.parts.admission.state = "lingering"
+        if self.parts.settings.linger_s and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.call_later, self.parts.settings.linger_s, self._stop)
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+    async def _announce(self) -> None:
+        port = self.servers[0].sockets[0].getsockname()[1]
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while not self.parts.registry.ready and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        text = await asyncio.to_thread(announcement, self.parts, port)
+        print(text, flush=True)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes. Raises OSError where the port is taken."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=BoundedHead,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.drain_s,
+        lifespan="on",
+    )
+    Server(config, app).run()
