@@ -19,7 +19,7 @@ def stroke(width: float, lean: float) -> np.ndarray:
 @pytest.mark.parametrize("lean", [-0.5, 0.0, 0.4])
 def test_thickness_and_slant_of_a_known_stroke(width: float, lean: float) -> None:
     image = stroke(width, lean)[None]
-    assert thickness(image)[0] == pytest.approx(width, abs=0.45)
+    assert thickness(image)[0] == pytest.approx(width, rel=0.13)  # its ends take a little off
     assert slant(image)[0] == pytest.approx(lean, abs=0.02)
 
 
