@@ -103,7 +103,7 @@ def _label(spec: LabelCondition, places: dict[str, int], item: Any, pointer: str
     if isinstance(item, (bool, np.bool_)) or not isinstance(item, (int, np.integer)):
         raise FieldError(pointer, f"expected {describe(spec)}, got {_kind(item)}")
     if not 0 <= item < len(spec.classes):
-        raise FieldError(pointer, f"expected {describe(spec)}, got {item}")
+        raise FieldError(pointer, f"expected {describe(spec)}, got {item if abs(item) < 2**64 else 'more'}")
     return int(item)
 
 

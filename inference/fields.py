@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from math import isfinite, prod
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -108,17 +108,14 @@ def rows(value: Any, spec: ArraySpec, pointer: str = "/x", max_rows: int | None 
     """
     shape = shape_of(value, pointer)
     if len(shape) == len(spec.shape):
-        value, shape = (value[None] if isinstance(value, np.ndarray) else [value]), (1, *shape)
-    elif len(shape) == len(spec.shape) + 1:
-        if shape[0] == 0:
-            raise FieldError(pointer, "expected at least one row, got none")
-    else:
+        return values(value, spec.shape, spec, pointer)[None]
+    if len(shape) != len(spec.shape) + 1:
         wanted = f"[n, {', '.join(map(str, spec.shape))}]"
         raise FieldError(pointer, f"expected rows {wanted} or one row {list(spec.shape)}, got {_found(value, shape)}")
+    if shape[0] == 0:
+        raise FieldError(pointer, "expected at least one row, got none")
     if max_rows is not None and shape[0] > max_rows:
         raise FieldError(pointer, f"expected at most {max_rows} rows, got {shape[0]}")
-    if shape[1:] != spec.shape and prod(shape) == 0:
-        raise FieldError(pointer, f"expected rows of shape {list(spec.shape)}, got {list(shape[1:])}")
     return values(value, (shape[0], *spec.shape), spec, pointer)
 
 
@@ -133,7 +130,7 @@ def whole(value: Any, pointer: str, low: int, high: int | None = None) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise FieldError(pointer, f"{wanted}, got {_kind(value)}")
     if value < low or (high is not None and value > high):
-        raise FieldError(pointer, f"{wanted}, got {value}")
+        raise FieldError(pointer, f"{wanted}, got {_short(value)}")
     return int(value)
 
 
@@ -142,7 +139,7 @@ def real(value: Any, pointer: str, low: float = 0.0) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise FieldError(pointer, f"expected a number, got {_kind(value)}")
     if not low <= value <= _LARGEST:
-        raise FieldError(pointer, f"expected a finite number {low:g} or more, got {value:g}")
+        raise FieldError(pointer, f"expected a finite number {low:g} or more, got {_short(value)}")
     return float(value)
 
 
@@ -161,6 +158,11 @@ def class_prior(value: Any, classes: int, pointer: str = "/class_prior") -> np.n
     if abs(total - 1) > 1e-6:
         raise FieldError(pointer, f"expected probabilities that sum to 1 within 1e-6, got a sum of {total:.9g}")
     return prior
+
+
+def _short(value: float) -> str:
+    huge = isinstance(value, int) and abs(value) > 2**64
+    return "a number of more than 64 bits" if huge else f"{value}"
 
 
 def _at(pointer: str, place: int, shape: tuple[int, ...]) -> str:

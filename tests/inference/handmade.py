@@ -168,7 +168,7 @@ def coupled_vector(prior: np.ndarray | None) -> Version:
 
 
 def images() -> Version:
-    """8-bit images 1 x 2 x 2 with 16 levels: pixel mass ((i + 1)^2 - i^2) / 16^2, by dequantization with density 2 t."""
+    """Images 1 x 2 x 2 of 16 levels: pixel mass ((i + 1)^2 - i^2) / 16^2, by dequantization with density 2 t."""
     signature = Signature(
         data=ArraySpec(shape=(1, 2, 2), dtype="uint8", levels=LEVELS),
         latent=(Part(name="z", shape=(1, 2, 2)),),
