@@ -1,4 +1,4 @@
-"""HTTP over `inference`: admission, batching, codecs, metrics and the playground. `create_app(settings)` is the entry."""
+"""HTTP over `inference`: admission, batching, codecs, metrics, the playground. `create_app(settings)` is the entry."""
 
 from __future__ import annotations
 

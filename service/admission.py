@@ -17,7 +17,7 @@ State = Literal["serving", "lingering", "draining"]
 class Admission:
     """Counts what is in progress. Overload answers 503 with the seconds that the queue will take.
 
-    `state`: `serving`; `lingering` after SIGTERM, unready but still answering; `draining`, when new requests are refused.
+    `state`: `serving`; `lingering` after SIGTERM, unready but still answering; `draining`, refusing new requests.
     """
 
     def __init__(self, max_requests: int, max_rows: int, drain_s: float) -> None:

@@ -44,7 +44,7 @@ def _has_keys(settings: Settings) -> bool:
 
 
 def _examples(models: list[Loaded]) -> list[tuple[str, dict[str, Any]]]:
-    """A body for each endpoint that some model answers, with the simplest such model: labels first, small data first."""
+    """A body for each endpoint that some model answers; the simplest such model: labels first, small data first."""
     ordered = sorted(models, key=lambda model: (not model.classes, model.signature.data.size, model.name))
     makers: tuple[tuple[str, Callable[[Loaded], bool], Callable[[Loaded], dict[str, Any]]], ...] = (
         ("/sample", lambda model: "decode" in model.signature.operations, _sample),

@@ -132,11 +132,9 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        if self.hosts is not None and (named := headers.getlist("host")):
-            if len(named) != 1 or _hostname(named[0]) not in self.hosts:
-                raise Problem(
-                    403, "host", f"host {named[0][:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it"
-                )
+        named = headers.getlist("host")
+        if self.hosts is not None and (len(named) > 1 or any(_hostname(host) not in self.hosts for host in named)):
+            raise Problem(403, "host", f"host {named[0][:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it")
         if not self.ring:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))

@@ -1,4 +1,4 @@
-"""What the store holds at one moment: names, versions, aliases. A value, compared and looked up without touching the disk."""
+"""What the store holds at one moment: names, versions, aliases; looked up without touching the disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Model:
     @property
     def named(self) -> dict[str | None, int]:
         """Every reference that can move: the default under None, and the aliases."""
-        return {None: self.default, **self.aliases}
+        named: dict[str | None, int] = {None: self.default}
+        named.update(self.aliases)
+        return named
 
 
 class StoreUnreadable(RuntimeError):

@@ -69,5 +69,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _timing(record: RequestRecord) -> str:
-    seconds = {"queue": 0.0, "compute": 0.0, **record.seconds, "total": perf_counter() - record.started}
+    seconds: dict[str, float] = {"queue": 0.0, "compute": 0.0}
+    seconds.update(record.seconds)
+    seconds["total"] = perf_counter() - record.started
     return ", ".join(f"{name};dur={1000 * value:.3f}" for name, value in seconds.items())

@@ -1,4 +1,4 @@
-"""The API reference as one plain page, rendered from the OpenAPI document: no script, nothing fetched from elsewhere."""
+"""The API reference as one plain page, rendered from the OpenAPI document: no script, nothing from elsewhere."""
 
 from __future__ import annotations
 

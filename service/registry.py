@@ -225,10 +225,7 @@ class Registry:
             if reference not in model.aliases:
                 raise unknown_version(model.name, reference)
             return served.get(str(reference), model.aliases[str(reference)])
-        if kind == "number":
-            number = int(reference)
-        else:
-            number = (await self.manifest(model.name, reference)).version
+        number = int(reference) if kind == "number" else (await self.manifest(model.name, reference)).version
         if number not in model.versions:
             raise unknown_version(model.name, reference)
         return number

@@ -7,6 +7,7 @@ entries that overlap, sizes past the limit, arrays whose header does not fit the
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import struct
 import zipfile
@@ -42,7 +43,9 @@ class Entry:
 
 
 def read_npz(body: bytes, fields: re.Pattern[str], max_bytes: int) -> dict[str, np.ndarray]:
-    """The arrays of an npz body, by field name, which `fields` must match. `max_bytes` bounds their sizes together. Raises Problem.
+    """The arrays of an npz body, by field name, which `fields` must match. Raises Problem.
+
+    `max_bytes` bounds their sizes together.
 
     >>> read_npz(write_npz({"x": np.array([1, 2])}), re.compile("x"), 1000)["x"].tolist()
     [1, 2]
@@ -81,7 +84,7 @@ def _directory(body: bytes, fields: re.Pattern[str]) -> list[Entry]:
     if cursor != place:
         raise malformed("npz: the directory does not end where it says", "npz")
     ordered = sorted(found.values(), key=lambda entry: entry.start)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in itertools.pairwise(ordered):
         if before.start + before.packed > after.start:
             raise malformed(f"npz: arrays `{before.field}` and `{after.field}` overlap", "npz", f"/{after.field}")
     return list(found.values())
@@ -132,9 +135,10 @@ def _first(entry: Entry, view: memoryview) -> Header:
 
 
 def _read(entry: Entry, header: Header, view: memoryview) -> np.ndarray:
-    data: bytes | memoryview = view[entry.start : entry.start + entry.packed]
+    packed = view[entry.start : entry.start + entry.packed]
+    data: bytes | memoryview = packed
     if entry.method == _DEFLATED:
-        data, ended = _inflate(data, entry.size, entry.field)
+        data, ended = _inflate(packed, entry.size, entry.field)
         if not ended:
             raise malformed(f"{entry.field}: inflates to more than it claims", "npz", f"/{entry.field}")
     if zlib.crc32(data) != entry.crc:
@@ -147,11 +151,10 @@ def _inflate(packed: memoryview, most: int, field: str) -> tuple[bytes, bool]:
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         data = stream.decompress(packed, most) if most else b""
-        if not stream.eof and len(data) == most and not stream.decompress(stream.unconsumed_tail, 1):
-            return data, stream.eof
+        more = b"" if stream.eof else stream.decompress(stream.unconsumed_tail if most else packed, 1)
     except zlib.error:
         raise malformed(f"{field}: cannot be inflated", "npz", f"/{field}") from None
-    return data, stream.eof
+    return data, stream.eof and not more
 
 
 def write_npz(arrays: Mapping[str, np.ndarray]) -> bytes:

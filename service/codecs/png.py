@@ -1,4 +1,4 @@
-"""PNG pictures: the header is checked against the model's shape before anything is decoded, never resized or inverted."""
+"""PNG pictures: the header is checked against the model's shape before decoding; never resized or inverted."""
 
 from __future__ import annotations
 

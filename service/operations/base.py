@@ -48,10 +48,14 @@ class Operation(Protocol):
     """One of the POST endpoints."""
 
     name: str
-    request: type[Asked]
     arrays: re.Pattern[str]
     main_input: str
     media: tuple[str, ...]
+
+    @property
+    def request(self) -> type[Asked]:
+        """The fields it may be asked with."""
+        ...
 
     def plan(self, loaded: Loaded, asked: Any, limits: Limits, media: str) -> Plan:
         """Check the request against the version and the limits, before memory is taken.
