@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -55,6 +56,11 @@ def names() -> list[str]:
 
 def read(reference: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """The recipe of that name, or of a YAML file, with dotted `overrides` put in. Raises RecipeError."""
+    return check(changed(content_of(reference), overrides or {}))
+
+
+def content_of(reference: str) -> dict[str, Any]:
+    """What the file says, not checked yet. Raises RecipeError if it is not there or not a mapping."""
     path = Path(reference)
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
@@ -70,9 +76,19 @@ def read(reference: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
         raise RecipeError(f"{reference}: not YAML ({error})") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{reference}: expected keys and values, found {type(content).__name__}")
-    for place, value in (overrides or {}).items():
-        _put(content, place, value)
-    return check(content)
+    return content
+
+
+def changed(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with dotted keys put in.
+
+    >>> changed({"fit": {"rate": 1}}, {"fit.epochs": 3})
+    {'fit': {'rate': 1, 'epochs': 3}}
+    """
+    copied = deepcopy(dict(content))
+    for place, value in overrides.items():
+        _put(copied, place, value)
+    return copied
 
 
 def check(content: Mapping[str, Any]) -> Recipe:
@@ -113,7 +129,9 @@ def _put(content: dict[str, Any], place: str, value: Any) -> None:
     *above, last = place.split(".")
     inner = content
     for key in above:
-        inner = inner.setdefault(key, {})
+        if inner.get(key) is None:
+            inner[key] = {}
+        inner = inner[key]
         if not isinstance(inner, dict):
             raise RecipeError(f"--set {place}: {key} has no keys below it")
     inner[last] = value

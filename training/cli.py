@@ -1,0 +1,237 @@
+"""The command line: fit, evaluate, list, show. What a person can put right is said in one line, without a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.syntax import Syntax
+from rich.table import Table
+
+from training import recipe as recipes
+from training.errors import TrainingError
+
+app = typer.Typer(
+    help="Fit conditional normalizing flows from recipes, evaluate them and publish them into a model store.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+console = Console()
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key of the recipe: --set fit.epochs=3 (YAML values)")
+]
+Folder = Annotated[Path, typer.Option("--store", help="The model store", envvar="CONDFLOW_STORE")]
+
+
+@app.command()
+def fit(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `list`), or a YAML file")],
+    settings: Settings = None,
+    store: Folder = Path("models"),
+    publish: Annotated[str | None, typer.Option("--publish", help="Evaluate, then publish under this name")] = None,
+    init: Annotated[str | None, typer.Option("--init", help="Start from the weights of NAME[@VERSION]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in the run folder")] = False,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda")] = "cpu",
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Run folder [runs/<recipe>]")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Table: a .csv, .parquet or .npz file")] = None,
+    x: Annotated[str | None, typer.Option("--x", help="Table: columns or arrays of x, with commas between")] = None,
+    condition: Annotated[str | None, typer.Option("--condition", help="Table: those of the condition")] = None,
+) -> None:
+    """Fit a recipe; with --publish evaluate the exported version and publish it."""
+    try:
+        _fit(_recipe(recipe, settings, data, x, condition), store, publish, init, resume, device, run_dir)
+    except TrainingError as error:
+        _fail(error)
+
+
+def _fit(
+    chosen: recipes.Recipe,
+    store_path: Path,
+    publish: str | None,
+    init: str | None,
+    resume: bool,
+    device: str,
+    run_dir: Path | None,
+) -> None:
+    from model_store import Store, StoreError
+    from model_store.errors import BadName
+    from model_store.names import check_name
+    from training import datasets
+    from training.callbacks import Interrupted
+    from training.fit import fit as run
+    from training.progress import ProgressBar
+    from training.publishing import publish as publish_version
+    from training.publishing import warm_weights
+
+    store = Store.open(store_path)
+    if publish is not None:
+        try:
+            check_name(publish)
+        except BadName as error:
+            raise TrainingError(f"--publish: {error}") from error
+    dataset = datasets.load(chosen.data)
+    _describe(dataset)
+    initial, parents = None, ()
+    if init is not None:
+        try:
+            initial, parent = warm_weights(store, init)
+        except StoreError as error:
+            raise TrainingError(f"--init {init}: {error}") from error
+        parents = (parent,)
+    folder = run_dir or Path("runs") / chosen.name
+    try:
+        fitted = run(
+            chosen,
+            dataset,
+            folder,
+            device=device,
+            resume=resume,
+            initial=initial,
+            callbacks=[ProgressBar(console, chosen.name)],
+            say=lambda text: console.print(f"[yellow]{escape(text)}[/]"),
+        )
+    except Interrupted as error:
+        console.print(f"{escape(str(error))}. Go on with the same command and [bold]--resume[/] (run folder {folder})")
+        raise typer.Exit(130) from None
+    entropy = "" if dataset.truth is None else f" (true entropy {dataset.truth.entropy:.4f})"
+    console.print(f"fitted in {fitted.seconds:.0f} s, validation loss {fitted.validation_loss:.4f} nats{entropy}")
+    if publish is None:
+        console.print(f"weights and history are in {folder}; [bold]--publish NAME --resume[/] publishes them")
+        return
+    with console.status("exporting and evaluating"):
+        manifest = publish_version(
+            fitted.model, chosen, dataset, store, publish, histories=fitted.histories, parents=parents
+        )
+    _metrics(manifest.metrics)
+    console.print(f"published [bold]{manifest.name}@{manifest.version}[/] ({manifest.digest[:12]}) into {store_path}")
+
+
+@app.command()
+def evaluate(
+    reference: Annotated[str, typer.Argument(metavar="NAME[@V]", help="A version: NAME, NAME@3 or NAME@champion")],
+    settings: Settings = None,
+    store: Folder = Path("models"),
+    output: Annotated[Path | None, typer.Option("--output", help="Write card, pictures and tables here")] = None,
+) -> None:
+    """Evaluate a published version anew, on the data set of its recipe."""
+    try:
+        _evaluate(reference, settings, store, output)
+    except TrainingError as error:
+        _fail(error)
+
+
+def _evaluate(reference: str, settings: list[str] | None, store_path: Path, output: Path | None) -> None:
+    from inference.errors import LoadError
+    from model_store import Store, StoreError
+    from training import datasets
+    from training.evaluation.evaluate import evaluate as run
+    from training.publishing import load_reference
+
+    store = Store.open(store_path)
+    try:
+        loaded, manifest = load_reference(store, reference)
+    except (StoreError, LoadError) as error:
+        raise TrainingError(f"{reference}: {error}") from error
+    content = dict(manifest.lineage.config)
+    if not content:
+        raise TrainingError(f"{reference} was not fitted from a recipe: its data set is not known")
+    chosen = recipes.check(recipes.changed(content, _settings(settings)))
+    dataset = datasets.load(chosen.data)
+    if dataset.digest != manifest.lineage.data_digest:
+        console.print("[yellow]the data are not those that the version was fitted to[/]")
+    with console.status("evaluating"):
+        try:
+            evaluation = run(loaded, dataset, chosen.evaluation, seed=chosen.seed)
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
+    _metrics(evaluation.metrics)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        for path, content_bytes in evaluation.files.items():
+            (output / path).write_bytes(content_bytes)
+        console.print(f"card and pictures are in {output}")
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """The recipes that come with the package."""
+    table = Table("recipe", "family", "about", box=None)
+    for name in recipes.names():
+        content = recipes.content_of(name)
+        table.add_row(name, content["model"]["family"], content["about"])
+    console.print(table)
+
+
+@app.command()
+def show(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file")], settings: Settings = None
+) -> None:
+    """A recipe with all its defaults."""
+    try:
+        content = recipes.changed(recipes.content_of(recipe), _settings(settings))
+        if content.get("data") != {"set": "table"}:
+            content = recipes.check(content).model_dump(mode="json")
+    except TrainingError as error:
+        _fail(error)
+    text = yaml.safe_dump(content, sort_keys=False, width=110)
+    console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else escape(text))
+
+
+def _recipe(
+    reference: str, settings: list[str] | None, data: Path | None, x: str | None, condition: str | None
+) -> recipes.Recipe:
+    content = recipes.content_of(reference)
+    is_table = content.get("data", {}).get("set") == "table"
+    given = {"data.file": None if data is None else str(data), "data.x": _names(x), "data.condition": _names(condition)}
+    chosen = {place: value for place, value in given.items() if value is not None}
+    if chosen and not is_table:
+        raise TrainingError(f"--data, --x and --condition go with the recipe table, {reference} has its own data")
+    changed = recipes.changed(content, {**chosen, **_settings(settings)})
+    if is_table:
+        for place, option in (("file", "--data FILE"), ("x", "--x NAMES")):
+            if place not in changed["data"]:
+                raise TrainingError(
+                    f"fit {reference} needs {option}, for example: fit table --data wine.csv --x alcohol,color "
+                    "--condition quality"
+                )
+    return recipes.check(changed)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _settings(settings: list[str] | None) -> dict[str, Any]:
+    return dict(recipes.setting(text) for text in settings or [])
+
+
+def _describe(dataset: Any) -> None:
+    """What x and the condition are taken for; for tables every column."""
+    console.print(
+        f"{dataset.name}: x {dataset.data.shape}, condition {dataset.condition.kind}, "
+        f"{len(dataset.train)} training, {len(dataset.validation)} validation, {len(dataset.test)} test rows"
+    )
+    if dataset.columns:
+        table = Table("column", "role", "taken as", "from", "to", "notes")
+        for column in dataset.columns:
+            ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
+            table.add_row(column.name, column.role, column.kind, *ends, escape("\n".join(column.notes)))
+        console.print(table)
+
+
+def _metrics(metrics: dict[str, Any]) -> None:
+    table = Table("metric", "value", box=None)
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    console.print(table)
+
+
+def _fail(error: TrainingError) -> NoReturn:
+    Console(stderr=True).print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
+    raise typer.Exit(2)
