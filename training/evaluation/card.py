@@ -128,8 +128,8 @@ def _section(section: Section) -> list[str]:
         rows = [(line.quantity, line.value, line.note) for line in section.lines]
         blocks.append(table(("quantity", "value", "read it against"), rows))
     for picture in section.pictures:
-        blocks.append(f"![{text(picture.caption)}]({picture.path})")
-        blocks.append(f"*{text(picture.caption)}*")
+        blocks.append(f"![{picture.caption}]({picture.path})")
+        blocks.append(f"*{picture.caption}*")
     return blocks
 
 
@@ -138,7 +138,7 @@ def _origin(manifest: Manifest) -> str:
     rows = [
         ("recipe", text(lineage.recipe)),
         ("seed", str(lineage.seed)),
-        ("data digest (SHA-256)", f"`{text(lineage.data_digest)}`"),
+        ("data digest (SHA-256)", text(lineage.data_digest)),
         ("code version", text(lineage.code_version)),
         ("parents", _listed(lineage.parents) if lineage.parents else "none"),
     ]

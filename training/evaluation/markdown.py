@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _LONGEST = 200
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$^=:@])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]!|~$:@]|(?<=www)\.)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -17,7 +17,7 @@ def text(value: object) -> str:
     """`value` so that Markdown and HTML show it as it is: escaped, on one line, at most 200 characters.
 
     >>> text("<b>[x](javascript:1)</b>")
-    '&lt;b&gt;\\\\[x\\\\]\\\\(javascript\\\\:1\\\\)&lt;/b&gt;'
+    '&lt;b&gt;\\\\[x\\\\](javascript\\\\:1)&lt;/b&gt;'
     """
     plain = _CONTROL.sub(" ", str(value))
     short = plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"

@@ -41,4 +41,4 @@ def confusion_plot(matrix: ArrayLike, classes: Sequence[str]) -> bytes:
     ax.spines[:].set_visible(False)
     ax.set_xlabel("inferred class")
     ax.set_ylabel("true class")
-    return to_png(figure, 48)
+    return to_png(figure)

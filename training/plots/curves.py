@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from training.diagnostics.calibration import Reliability
@@ -35,9 +36,10 @@ def training_curve(series: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: st
         ax.set_ylim(values.min() - pad, values.max() + pad)
     ax.set_xlabel("epoch")
     ax.set_ylabel(ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(True)
     add_legend(ax, loc="upper right")
-    return to_png(figure, 32)
+    return to_png(figure)
 
 
 def reliability_plot(curves: Sequence[tuple[str, Reliability]]) -> bytes:
@@ -67,4 +69,4 @@ def reliability_plot(curves: Sequence[tuple[str, Reliability]]) -> bytes:
         ax.set_title(f"{name}: ECE {curve.ece:.4f}")
         ax.set_aspect("equal")
         add_legend(ax, loc="upper left")
-    return to_png(figure, 48)
+    return to_png(figure)

@@ -49,7 +49,7 @@ def class_colour(index: int, classes: int) -> Any:
     return matplotlib.colormaps[name](place)
 
 
-def to_png(figure: Figure, colours: int = 64) -> bytes:
+def to_png(figure: Figure, colours: int = 128) -> bytes:
     """Draw and compress: a palette of `colours` makes a plot four times smaller than true colour."""
     canvas = FigureCanvasAgg(figure)
     with matplotlib.rc_context(_RC):

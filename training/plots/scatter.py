@@ -32,7 +32,7 @@ def samples_beside_truth(
         ax.set_aspect("equal" if _alike(high - low) else "auto")
         ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
         ax.set_title(f"{title} ({len(points)} points)")
-    return to_png(figure, 96)
+    return to_png(figure)
 
 
 def marginals(truth: ArrayLike, samples: ArrayLike, names: Sequence[str], limit: int = 12) -> bytes:
@@ -47,7 +47,7 @@ def marginals(truth: ArrayLike, samples: ArrayLike, names: Sequence[str], limit:
             ax.set_axis_off()
             continue
         low, high = np.quantile(truth[:, index], [0.002, 0.998])
-        edges = np.linspace(low, high if high > low else low + 1.0, 41)
+        edges = np.linspace(low, high if high > low else low + 1.0, 1 + min(40, max(8, len(truth) // 25)))
         ax.hist(truth[:, index], edges.tolist(), density=True, color="#cfd6dc", label="test data")
         ax.hist(
             samples[:, index],
@@ -62,7 +62,7 @@ def marginals(truth: ArrayLike, samples: ArrayLike, names: Sequence[str], limit:
         ax.set_yticks([])
     add_legend(axes[0], loc="upper right")
     axes[0].set_ylabel("density")
-    return to_png(figure, 32)
+    return to_png(figure)
 
 
 def latent_plot(latents: ArrayLike, labels: ArrayLike | None = None, classes: Sequence[str] = ()) -> bytes:
@@ -89,7 +89,7 @@ def latent_plot(latents: ArrayLike, labels: ArrayLike | None = None, classes: Se
     histogram.set(xlabel="value", ylabel="density", ylim=(0, 0.52))
     histogram.set_title(f"mean {z.mean():+.3f}, sd {z.std():.3f}")
     add_legend(histogram, loc="upper right")
-    return to_png(figure, 96)
+    return to_png(figure)
 
 
 def _alike(spans: np.ndarray) -> bool:
