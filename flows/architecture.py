@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
 from pydantic import TypeAdapter
 
 from flows import config as configs
@@ -80,10 +81,11 @@ def _coupling(config: CouplingConfig) -> ConditionalCouplingFlow:
 def _bijection(config: configs.Flow, features: int, condition: ConditionShape) -> Composition:
     """Per block: ActNorm, a mixing of the features, a coupling; without a mixing the halves take turns."""
     layers: list[Bijection] = []
+    generator = torch.Generator().manual_seed(config.seed)
     for block in range(config.blocks):
         if config.actnorm:
             layers.append(ActNorm(features))
-        seed = (config.seed + block * 2**32) % 2**63
+        seed = int(torch.randint(2**31, (), generator=generator))
         if config.mixing == "permutation":
             layers.append(FixedPermutation(features, seed))
         elif config.mixing == "lu":
@@ -105,9 +107,10 @@ def _layer(config: configs.Flow, features: int, condition: ConditionShape, half:
 
 
 def _conditioner(config: configs.Conditioner) -> ConditionerFactory:
-    network = {"mlp": MLP, "residual": ResidualMLP}[config.kind]
-    settings = {"width": config.width, "depth": config.depth, "activation": config.activation}
-    return partial(network, **settings, dropout=config.dropout)
+    network = MLP if config.kind == "mlp" else ResidualMLP
+    return partial(
+        network, width=config.width, depth=config.depth, activation=config.activation, dropout=config.dropout
+    )
 
 
 def _embedding(config: configs.ConditionConfig, encoder: configs.ImageEncoder | None = None) -> Embedding:

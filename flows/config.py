@@ -6,6 +6,7 @@ changes), and is checked against itself here, before anything is built.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -31,10 +32,7 @@ class Data(Frozen):
     @property
     def size(self) -> int:
         """D, the number of elements of one row."""
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
+        return prod(self.shape)
 
 
 class NoCondition(Frozen):
@@ -69,6 +67,11 @@ class ImageCondition(Frozen):
     kind: Literal["image"] = "image"
     shape: tuple[Positive, Positive, Positive]
     levels: Levels | None = None
+
+    @property
+    def size(self) -> int:
+        """C * H * W."""
+        return prod(self.shape)
 
 
 ConditionConfig = Annotated[
@@ -233,7 +236,7 @@ class JointConfig(Flow):
     @property
     def latent_size(self) -> int:
         """K = D + P - M."""
-        return self.data.size + (self.padding or 0) - self.condition.size  # type: ignore[union-attr]
+        return self.data.size + (self.padding or 0) - self.condition.size
 
 
 class CouplingConfig(Flow):

@@ -52,14 +52,14 @@ class LULinear(Bijection):
         """P^T U^-1 L^-1 (z - b)."""
         lower, upper, log_diagonal = self._factors()
         lower_inverse = self._inverted(lower, self.identity)
-        upper_inverse = self._inverted(upper.t(), torch.diag((-log_diagonal).exp())).t()
+        upper_inverse = self._inverted(upper.t(), self.identity * (-log_diagonal).exp()).t()
         x = (z - self.bias) @ lower_inverse.t() @ upper_inverse.t() @ self.permutation
         return x, -log_diagonal.sum().expand(z.shape[0])
 
     def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
         log_diagonal = self.raw_diagonal.tanh() * self.clamp
         lower = self.triangles.tril(-1) + self.identity
-        upper = self.triangles.triu(1) + torch.diag(log_diagonal.exp())
+        upper = self.triangles.triu(1) + self.identity * log_diagonal.exp()
         return lower, upper, log_diagonal
 
     def _inverted(self, lower: Tensor, inverse: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class Encoder(nn.Sequential):
         layers += [nn.Flatten(), nn.Dropout(config.dropout)]
         features = channels * height * width
         if config.dense:
-            layers += [nn.Linear(features, config.dense, bias=False), nn.BatchNorm1d(config.dense), nn.ReLU()]
+            layers += [nn.Linear(features, config.dense), nn.BatchNorm1d(config.dense), nn.ReLU()]
             features = config.dense
         super().__init__(*layers, nn.Linear(features, config.latent))
 
@@ -67,7 +67,7 @@ class Decoder(nn.Module):
         factor = 2 ** len(config.decoder_channels)
         self.seed = (config.seed_channels, math.ceil(self.height / factor), math.ceil(self.width / factor))
         features = math.prod(self.seed)
-        self.dense = nn.Sequential(nn.Linear(config.latent, features, bias=False), nn.BatchNorm1d(features), nn.ReLU())
+        self.dense = nn.Sequential(nn.Linear(config.latent, features), nn.BatchNorm1d(features), nn.ReLU())
         first = config.decoder_channels[0]
         layers = _convolution(config.seed_channels, first, kernel=3, stride=1)
         layers += [ResidualBlock(first) for _ in range(config.decoder_residual)]

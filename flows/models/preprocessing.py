@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flows.bijections.base import Bijection
+from flows.bijections.elementwise import Standardize
 from flows.condition import Condition
 from flows.config import Data
 
@@ -43,11 +44,11 @@ class Preprocessing(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Fit the steps that have something to fit, in order; integers are taken at the middle of their interval."""
+        """Fit the standardisations, in order; integers are taken at the middle of their interval."""
         noise = None if self.levels is None else torch.full_like(x, 0.5)
         values = self._flat(x, noise)
         for step in self.steps:
-            if hasattr(step, "fit"):
+            if isinstance(step, Standardize):
                 step.fit(values)
             values, _ = step(values, _NOTHING)
 
