@@ -147,15 +147,21 @@ class Manifest(Draft):
     def canonical(self) -> bytes:
         """The bytes that are hashed and stored: sorted keys, no spaces, UTF-8, no NaN.
 
-        Raises ValueError for a number that JSON does not know.
+        Raises ValueError for a number that JSON does not know, TypeError for anything but plain values.
         """
-        content = self.model_dump(mode="json", exclude_unset=self._parsed)
+        content = self.model_dump(exclude_unset=self._parsed)
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.canonical()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Manifest) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     def file(self, path: str) -> FileEntry | None:
         """The entry of `path`, or None."""

@@ -74,8 +74,8 @@ def parse_reference(reference: int | str | None) -> Reference:
     """
     if reference is None:
         return Reference("default")
-    if isinstance(reference, int) and not isinstance(reference, bool):
-        reference = str(reference)
+    if isinstance(reference, int) and not isinstance(reference, bool) and 1 <= reference < 10**9:
+        return Reference("number", number=reference)
     if isinstance(reference, str):
         if _NUMBER.fullmatch(reference):
             return Reference("number", number=int(reference))

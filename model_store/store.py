@@ -305,8 +305,8 @@ class Store:
         """`manifest` as a reader will see it."""
         try:
             content = manifest.canonical()
-        except ValueError as error:
-            raise BadManifest(f"{manifest.name}: expected finite numbers everywhere ({error})") from None
+        except (ValueError, TypeError) as error:
+            raise BadManifest(f"{manifest.name}: expected finite numbers and plain values ({error})") from None
         if len(content) > layout.MAX_MANIFEST:
             raise BadManifest(f"{manifest.name}: its manifest has {len(content)} bytes, at most {layout.MAX_MANIFEST}")
         return Manifest.parse(content, f"draft of {manifest.name}")
