@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
@@ -26,15 +23,6 @@ class Average:
         weights = _floating(self.module)
         torch._foreach_lerp_(list(self.values.values()), [weights[name] for name in self.values], 1 - decay)
         self.updates += 1
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The module holds the average inside, and its own weights again afterwards."""
-        self.swap()
-        try:
-            yield
-        finally:
-            self.swap()
 
     @torch.no_grad()
     def swap(self) -> None:

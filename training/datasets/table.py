@@ -66,7 +66,12 @@ def load(config: TableData) -> Dataset:
         raise DataError(f"{path}: {rows} rows are too few to fit and to check a density; {LEAST_ROWS} are the least")
     x, data, columns = _data(config, {name: arrays[name] for name in config.x})
     condition, spec, described = _condition(config, {name: arrays[name] for name in config.condition})
-    if isinstance(spec, VectorCondition) and condition is not None and len(data.shape) == 1 and config.leaks == "refuse":
+    if (
+        isinstance(spec, VectorCondition)
+        and condition is not None
+        and len(data.shape) == 1
+        and config.leaks == "refuse"
+    ):
         names = [column.name for column in described]
         table_checks.refuse_leaks([column.name for column in columns], x, names, condition)
     if len(data.shape) == 1:
@@ -120,7 +125,9 @@ def _supported(name: str, values: np.ndarray, support: Support | None) -> Column
         return replace(column, notes=(hint,))
     lower, upper = {"real": (None, None), "positive": (0.0, None)}[support] if isinstance(support, str) else support
     if (lower is not None and low <= lower) or (upper is not None and high >= upper):
-        raise DataError(f"data.support.{name}: its values reach from {low:g} to {high:g}, not strictly inside {support}")
+        raise DataError(
+            f"data.support.{name}: its values reach from {low:g} to {high:g}, not strictly inside {support}"
+        )
     return replace(column, lower=lower, upper=upper, notes=(f"support {support}",))
 
 
