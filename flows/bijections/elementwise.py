@@ -89,8 +89,8 @@ class Softplus(Bijection):
 class BoundedSupport(Bijection):
     """Per feature, by its bounds a and b: logit((x - a) / (b - a)), or the inverse softplus of x - a or b - x, or x.
 
-    `lower` and `upper` have one entry per feature; None is an open side. The inverse lands inside the bounds whatever z,
-    so samples cannot leave the support. Outside the bounds log_det is -inf.
+    `lower` and `upper` have one entry per feature; None is an open side. The inverse lands inside the bounds whatever
+    z, so samples cannot leave the support. Outside the bounds log_det is -inf.
 
     Raises ValueError if the lengths differ or a lower bound is not below its upper one.
 

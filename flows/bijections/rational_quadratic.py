@@ -16,17 +16,17 @@ class RationalQuadratic(nn.Module):
     outside [-bound, bound] it is the identity (Durkan 2019, arXiv 1906.04032, eq. 4-8 and 3.1 "linear tails").
 
     An element takes `parameters` = 3 bins - 1 numbers: logits of the widths, logits of the heights, and the inner
-    slopes before softplus; those at the box's edge are 1, like the tails'. All zeros is the identity. Widths and
-    heights are at least `min_size` of the box's side, slopes at least `min_slope`.
+    log-slopes, softly clamped: |log d| < log `max_slope`. The slopes at the box's edge are 1, like the tails'. All
+    zeros is the identity. Widths and heights are at least `min_size` of the box's side.
 
     x is clipped into the box, the spline evaluated there, and the tails put in by `where`, so that values and
     gradients are finite however far outside x lies. The quadratic's discriminant, positive but for rounding, is
-    clamped at (the smallest number above) 0.
+    clamped at (the smallest number above) 0, and its root taken in the form that does not cancel.
 
     Raises ValueError if `bins` is less than 2, `bound` not positive, or the bins' minimal sizes fill the box.
     """
 
-    def __init__(self, bins: int, bound: float, min_size: float = 1e-3, min_slope: float = 1e-3) -> None:
+    def __init__(self, bins: int, bound: float, min_size: float = 2**-10, max_slope: float = 100.0) -> None:
         super().__init__()
         if bins < 2:
             raise ValueError(f"bins: expected at least 2, got {bins}")
@@ -37,15 +37,15 @@ class RationalQuadratic(nn.Module):
         self.bins = bins
         self.bound = bound
         self.parameters_per_element = 3 * bins - 1
-        self.min_slope = min_slope
-        self.slope_shift = math.log(math.expm1(1 - min_slope))
-        # [left edges, sizes] = shares @ spread + start: the cumulative sum, the scaling and the minimum in one product.
-        scale = 2 * bound * (1 - bins * min_size)
-        spread = torch.cat((torch.ones(bins, bins).triu(1), torch.eye(bins)), 1) * scale
-        edges = -bound + 2 * bound * min_size * torch.arange(bins)
-        start = torch.cat((edges, torch.full((bins,), 2 * bound * min_size)))
+        self.log_slope_bound = math.log(max_slope)
+        # [left edges, sizes] = box start + (1 - minimal sizes) box shares @ spread: the cumulative sum, the scaling and
+        # the minimum in one product. The constants are exact in any precision, as long as min_size is a power of 2.
+        self.box = 2 * bound
+        self.free = self.box * (1 - bins * min_size)
+        edges = torch.arange(bins) * min_size - 0.5
+        self.register_buffer("start", torch.cat((edges, torch.full((bins,), min_size))), persistent=False)
+        spread = torch.cat((torch.ones(bins, bins).triu(1), torch.eye(bins)), 1)
         self.register_buffer("spread", spread, persistent=False)
-        self.register_buffer("start", start, persistent=False)
         self.spread: Tensor
         self.start: Tensor
 
@@ -72,7 +72,8 @@ class RationalQuadratic(nn.Module):
         a = torch.addcmul(bent, height, slope - d0)
         b = height * d0 - bent
         discriminant = torch.addcmul(b * b, a, scaled, value=4).clamp(torch.finfo(y.dtype).tiny)
-        t = 2 * scaled / (b + discriminant.sqrt())
+        root, rising = discriminant.sqrt() + b.abs(), b >= 0
+        t = torch.where(rising, 2 * scaled, root) / torch.where(rising, root, 2 * a)
         r = 1 - t
         tr, tt = t * r, t * t
         denominator = torch.addcmul(slope, bend, tr)
@@ -82,12 +83,13 @@ class RationalQuadratic(nn.Module):
     def _bin(self, value: Tensor, raw: Tensor, axis: int) -> tuple[Tensor, ...]:
         """left, width, bottom, height, d0, d1 of the bin whose interval on `axis` (0: x, 1: y) holds the value."""
         bins, shape = self.bins, value.shape
-        shares = raw[..., : 2 * bins].unflatten(-1, (2, bins)).softmax(-1)
-        table = (shares @ self.spread + self.start).unflatten(-1, (2, bins))
+        logits, slopes = torch.split_with_sizes(raw, (2 * bins, bins - 1), -1)
+        shares = logits.reshape(-1, bins).softmax(-1)
+        table = torch.addmm(self.start, shares, self.spread, beta=self.box, alpha=self.free).view(*shape, 2, 2, bins)
         index = (value.unsqueeze(-1) >= table[..., axis, 0, 1:]).sum(-1, keepdim=True)
         found = table.gather(-1, index[..., None, None].expand(*shape, 2, 2, 1)).flatten(-3)
-        slopes = functional.pad(raw[..., 2 * bins :], (1, 1)).gather(-1, torch.cat((index, index + 1), -1))
-        slopes = functional.softplus(slopes + self.slope_shift) + self.min_slope
+        slopes = functional.pad(slopes, (1, 1)).gather(-1, torch.cat((index, index + 1), -1))
+        slopes = ((slopes * (1 / self.log_slope_bound)).tanh() * self.log_slope_bound).exp()
         return (*found.unbind(-1), *slopes.unbind(-1))
 
     @staticmethod

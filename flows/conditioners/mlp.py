@@ -40,7 +40,7 @@ class MLP(Conditioner):
         """(rows, inputs) and the condition to (rows, outputs)."""
         h = self.join(u, c)
         for layer in self.hidden:
-            h = self.activation(layer(h))
+            h = self.activation_(layer(h))
             if self.dropout:
                 h = functional.dropout(h, self.dropout, self.training)
         output: Tensor = self.last(h)

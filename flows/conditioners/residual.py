@@ -38,9 +38,9 @@ class ResidualMLP(Conditioner):
         """(rows, inputs) and the condition to (rows, outputs)."""
         h = self.first(self.join(u, c))
         for opening, closing in zip(self.opening, self.closing, strict=True):
-            hidden = self.activation(opening(self.activation(h)))
+            hidden = self.activation_(opening(self.activation(h)))
             if self.dropout:
                 hidden = functional.dropout(hidden, self.dropout, self.training)
             h = h + closing(hidden)
-        output: Tensor = self.last(self.activation(h))
+        output: Tensor = self.last(self.activation_(h))
         return output
