@@ -15,6 +15,7 @@ from typing import Any
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 FLOAT, INT64 = 1, 7
 EXTERNAL = 1
+_LARGEST_NUMBER = 2**31 - 1  # protobuf would cut larger ones, or make them negative
 
 
 class GraphFormatError(ValueError):
@@ -195,6 +196,8 @@ def _fields(
             place += length
         else:
             raise GraphFormatError(f"wire type {wire}")
+        if wire == VARINT and value > _LARGEST_NUMBER and (number in kinds or number in (either or ())):
+            raise GraphFormatError(f"field {number} is {value}, more than an int32")
         if number in (either or ()) and wire in (VARINT, BYTES):
             yield number, value
         elif number in kinds:
@@ -227,6 +230,8 @@ def _packed(content: memoryview) -> Iterator[int]:
     place = 0
     while place < len(content):
         value, place = _varint(content, place)
+        if value > _LARGEST_NUMBER:
+            raise GraphFormatError(f"a size is {value}, more than an int32")
         yield value
 
 

@@ -1,0 +1,86 @@
+"""The CPU engine: casts, names, errors."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from inference import EngineError
+from inference.loaded import Loaded
+from tests.inference import handmade
+from tests.inference.handmade import LEVELS, MEANS, SCALES
+
+
+def test_casts(labels: Loaded, images: Loaded) -> None:
+    x = labels.engine.run("decode", {"z": np.ones((2, 2)), "condition": np.array([0, 2], dtype=np.int32)})["x"]
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x, MEANS[[0, 2]] + SCALES, rtol=1e-6)
+    pixels = images.engine.run("decode", {"z": np.linspace(-9, 9, 8).reshape(2, 1, 2, 2)})["x"]
+    assert pixels.dtype == np.uint8
+    assert (pixels.min(), pixels.max()) == (0, LEVELS - 1)
+    noise = np.full((1, 1, 2, 2), 0.5, dtype=np.float32)
+    level = np.array([[[[0, 3], [7, 15]]]])
+    found = [
+        images.engine.run("score", {"x": level.astype(dtype), "dequantization": noise})["log_weight"]
+        for dtype in (np.uint8, np.int64, np.float64)
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_integers_without_meaning_become_zero(images: Loaded) -> None:
+    pixels = images.engine.run("decode", {"z": np.full((1, 1, 2, 2), np.nan)})["x"]
+    np.testing.assert_array_equal(pixels, 0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "inputs", "message"),
+    [
+        ("infer", {"x": np.zeros((1, 2))}, "no `infer`"),
+        ("decode", {"z": np.zeros((1, 2))}, "expected inputs"),
+        ("decode", {"z": np.zeros((1, 2)), "condition": [0], "x": [0]}, "expected inputs"),
+        ("decode", {"z": np.zeros((1, 3)), "condition": np.zeros(1)}, r"rows of shape \(3,\)"),
+        ("decode", {"z": np.zeros((2, 2)), "condition": np.zeros(1)}, "differ in rows"),
+        ("decode", {"z": np.zeros((1, 2)), "condition": np.array([99])}, "decode: "),
+    ],
+)
+def test_errors(labels: Loaded, operation, inputs, message) -> None:
+    with pytest.raises(EngineError, match=message):
+        labels.engine.run(operation, inputs)
+
+
+def test_a_failure_leaves_the_engine_usable(labels: Loaded) -> None:
+    with pytest.raises(EngineError):
+        labels.engine.run("decode", {"z": np.zeros((1, 2)), "condition": np.array([-99])})
+    labels.engine.run("decode", {"z": np.zeros((1, 2)), "condition": np.array([1])})
+
+
+def test_no_rows(labels: Loaded) -> None:
+    assert labels.engine.run("score", {"x": np.zeros((0, 2))})["log_weight"].shape == (0, 3)
+
+
+def test_warm_and_close() -> None:
+    loaded = handmade.padded_labels().load()
+    loaded.engine.warm(3)
+    loaded.close()
+    loaded.close()
+    with pytest.raises(EngineError, match="closed"):
+        loaded.engine.run("score", {"x": np.zeros((1, 1)), "padding": np.zeros((1, 1))})
+
+
+def test_threads_share_an_engine(labels: Loaded) -> None:
+    x = np.random.default_rng(0).normal(size=(8, 500, 2)).astype(np.float32)
+    wanted = [labels.engine.run("score", {"x": part})["log_weight"] for part in x]
+    found: list[np.ndarray | None] = [None] * len(x)
+
+    def work(place: int) -> None:
+        found[place] = labels.engine.run("score", {"x": x[place]})["log_weight"]
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(len(x))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(found, wanted)
