@@ -1,4 +1,4 @@
-"""Pages of measured results: the figure, the goal and the published one side by side, and all it takes to do it again."""
+"""Pages of measured results: our figure beside the goal and the published one, and what it takes to do it again."""
 
 from __future__ import annotations
 
@@ -71,8 +71,7 @@ class Page:
         facts["packages"] = packages(self.packages)
         blocks.append("\n".join(f"- {name}: {value}" for name, value in facts.items()))
         if self.subjects:
-            header = tuple(self.subjects[0])
-            blocks.append(table(header, [tuple(subject[name] for name in header) for subject in self.subjects]))
+            blocks.append(table(list(self.subjects[0]), [list(subject.values()) for subject in self.subjects]))
         return "\n\n".join(blocks) + "\n"
 
     def write(self, folder: Path = PAGES) -> Path:

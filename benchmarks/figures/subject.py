@@ -59,8 +59,7 @@ class Subject:
 
 @contextmanager
 def subject(store: Store, reference: str) -> Iterator[Subject]:
-    """Load `NAME[@V]` and its data set. Raises Unmeasurable when the data are others than those that it was "
-    "fitted to."""
+    """Load `NAME[@V]` and the data set that it was fitted to. Raises Unmeasurable when that is not at hand."""
     loaded, manifest = load_reference(store, reference)
     try:
         if not manifest.lineage.config:
