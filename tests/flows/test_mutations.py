@@ -1,6 +1,6 @@
 """The suite's own checks must turn red when a log-determinant is wrong.
 
-Each bijection of the catalogue is broken on purpose, in each direction, and given to the very functions that the suite calls.
+Each bijection of the catalogue is broken on purpose, in each direction, and given to the functions the suite calls.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def _affine_stack(features: int, shape: ConditionShape, seed: int) -> Bijection:
     return Composition(
         [
             ActNorm(features),
-            AffineCoupling(features, SMALL_MLP, shape),
-            AffineCoupling(features, SMALL_RESIDUAL, shape, transforms="first"),
+            AffineCoupling(features, SMALL_MLP, shape, clamp=0.5),
+            AffineCoupling(features, SMALL_RESIDUAL, shape, transforms="first", clamp=0.5),
             FixedPermutation(features, seed),
             SplineCoupling(features, SMALL_MLP, shape, bins=4, bound=3.0),
         ]

@@ -70,5 +70,5 @@ def test_bad_alpha_is_refused(alpha: float) -> None:
 
 @pytest.mark.parametrize(("lower", "upper"), [([0.0], []), ([1.0], [1.0])])
 def test_bad_bounds_are_refused(lower: list[float], upper: list[float]) -> None:
-    with pytest.raises(ValueError, match="upper.*: expected"):
+    with pytest.raises(ValueError, match=r"upper.*: expected"):
         BoundedSupport(lower, upper)
