@@ -13,7 +13,7 @@ from model_store.errors import AliasConflict, BadAlias, BlobChanged, NothingToRo
 from model_store.events import Events
 from model_store.layout import aliases_key, generation_key, numbers, read_record, timestamp
 from model_store.manifest import Digest
-from model_store.names import check_alias
+from model_store.names import check_alias, is_alias
 from model_store.signature import Frozen
 
 _ATTEMPTS = 1000
@@ -40,7 +40,8 @@ class Aliases:
 
     def names(self, name: str) -> list[str]:
         """Aliases that were ever set."""
-        return [alias for alias in self._backend.names(aliases_key(name)) if self.generation(name, alias)]
+        found = self._backend.names(aliases_key(name))
+        return [alias for alias in found if is_alias(alias) and self.generation(name, alias)]
 
     def generation(self, name: str, alias: str) -> int:
         """The highest generation, 0 before the first."""
@@ -109,7 +110,6 @@ class Aliases:
         return moves
 
     def _write(self, name: str, alias: str, record: AliasRecord, expected_generation: int) -> int:
-        check_alias(alias)
         current = self.generation(name, alias)
         generation = expected_generation + 1
         content = json.dumps(record.model_dump(mode="json", exclude_none=True), sort_keys=True).encode()
@@ -120,7 +120,7 @@ class Aliases:
         return generation
 
     def _generations(self, name: str, alias: str) -> list[int]:
-        return numbers(self._backend.names(f"{aliases_key(name)}/{alias}"))
+        return numbers(self._backend.names(f"{aliases_key(name)}/{check_alias(alias)}"))
 
     def _read(self, name: str, alias: str, generation: int) -> AliasRecord:
         key = generation_key(name, alias, generation)

@@ -64,7 +64,7 @@ def take_in(store: Store, path: Path, as_name: str | None) -> Manifest:
         try:
             with zipfile.ZipFile(file) as bundle:
                 return _publish(store, bundle, path, as_name)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, UnicodeError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, ValueError) as error:
             raise BadArchive(f"{path.name}: expected a condflow archive ({error})") from None
 
 
@@ -140,6 +140,8 @@ def _members(bundle: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
             raise BadArchiveMember(f"{where}: expected an unencrypted member")
         if info.filename != info.orig_filename or info.filename in members:
             raise BadArchiveMember(f"{where}: expected each name once and spelled plainly")
+        if not 0 <= info.header_offset < size:
+            raise BadArchiveMember(f"{where}: lies outside of the file")
         claimed += info.file_size
         if claimed > size:
             raise ArchiveTooLarge(f"{where}: up to here {claimed} bytes are claimed in a file of {size}")

@@ -35,9 +35,14 @@ def check_alias(alias: str) -> str:
     """`alias`, if it cannot be mistaken for a version number or a digest; else BadName."""
     if not is_name(alias):
         raise BadName(f"alias {alias!r}: expected 1 to 64 of a-z 0-9 . _ - beginning with a letter or digit")
-    if alias.isdigit() or _DIGEST_PREFIX.fullmatch(alias):
+    if not is_alias(alias):
         raise BadName(f"alias {alias!r}: all digits would read as a version, 12 or more of 0-9 a-f as a digest")
     return alias
+
+
+def is_alias(alias: object) -> bool:
+    """Whether an alias may be called so."""
+    return is_name(alias) and not str(alias).isdigit() and not _DIGEST_PREFIX.fullmatch(str(alias))
 
 
 def check_path(path: str) -> str:
