@@ -70,6 +70,6 @@ def _request_id(scope: Scope) -> str:
 
 def _timing(record: RequestRecord) -> str:
     seconds: dict[str, float] = {"queue": 0.0, "compute": 0.0}
-    seconds.update(record.seconds)
+    seconds.update({str(stage): value for stage, value in record.seconds.items()})
     seconds["total"] = perf_counter() - record.started
     return ", ".join(f"{name};dur={1000 * value:.3f}" for name, value in seconds.items())

@@ -104,6 +104,11 @@ class Registry:
         return self.settled and (bool(self._entries) or not self.models)
 
     @property
+    def pending(self) -> bool:
+        """Whether a version is being loaded now."""
+        return bool(self._loading)
+
+    @property
     def serving(self) -> dict[str, list[int]]:
         """Versions loaded, by model."""
         found: dict[str, list[int]] = {}

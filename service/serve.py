@@ -56,14 +56,11 @@ class Server(uvicorn.Server):
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while not self.parts.registry.ready and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
-        text = await asyncio.to_thread(announcement, self.parts, port)
-        print(text, flush=True)
+        print(await asyncio.to_thread(announcement, self.parts, port), flush=True)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal comes. Raises OSError where the port is taken."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+def server_of(settings: Settings) -> Server:
+    """A server of a new app, not yet started."""
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -80,4 +77,11 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_s,
         lifespan="on",
     )
-    Server(config, app).run()
+    return Server(config, app)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes. Raises OSError where the port is taken."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    server_of(settings).run()

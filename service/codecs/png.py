@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import struct
+import zlib
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -34,6 +35,8 @@ def decode_png(text: str, spec: ArraySpec, pointer: str) -> np.ndarray:
         raise invalid(pointer, f"expected a PNG of exactly {height} x {width} (height x width), got {high} x {wide}")
     if _CHANNELS.get(colour) != channels:
         raise invalid(pointer, f"expected a PNG of {channels} channel(s), got colour type {colour}")
+    if not _is_whole(data):
+        raise invalid(pointer, "the PNG is cut off or damaged")
     if depth > 8:
         raise invalid(pointer, f"expected a PNG of at most 8 bits per channel, got {depth}")
     pixels = _pixels(data, (width, height), "L" if channels == 1 else "RGB", pointer)
@@ -41,6 +44,19 @@ def decode_png(text: str, spec: ArraySpec, pointer: str) -> np.ndarray:
     if spec.levels == 256:
         return np.ascontiguousarray(grid)
     return np.rint(grid * ((spec.levels - 1) / 255.0)).astype(np.uint8)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether every chunk is there with its checksum, the header once, and the end."""
+    cursor, kind, headers = len(_SIGNATURE), b"", 0
+    while kind != b"IEND" and cursor + 12 <= len(data):
+        (length,) = struct.unpack_from(">L", data, cursor)
+        kind, end = data[cursor + 4 : cursor + 8], cursor + 8 + length
+        headers += kind == b"IHDR"
+        if end + 4 > len(data) or zlib.crc32(data[cursor + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return False
+        cursor = end + 4
+    return kind == b"IEND" and headers == 1
 
 
 def _picture_shape(spec: ArraySpec, pointer: str) -> tuple[int, int, int]:
