@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-import torch
 from pydantic import TypeAdapter
 
 from flows import config as configs
-from flows.bijections.actnorm import ActNorm
-from flows.bijections.affine import AdditiveCoupling, AffineCoupling
 from flows.bijections.base import Bijection
-from flows.bijections.composition import Composition
-from flows.bijections.coupling import Half
 from flows.bijections.elementwise import BoundedSupport, Logit, Softplus, Standardize
-from flows.bijections.linear import LULinear
-from flows.bijections.permutation import FixedPermutation
-from flows.bijections.spline import SplineCoupling
 from flows.condition import ConditionShape
-from flows.conditioners.base import ConditionerFactory
 from flows.conditioners.image_encoder import ImageEncoder
-from flows.conditioners.mlp import MLP
-from flows.conditioners.residual import ResidualMLP
 from flows.config import Architecture, CouplingConfig, JointConfig, LatentConfig
 from flows.densities import ConditionalNormal
 from flows.models.autoencoder import AutoEncoder
@@ -31,6 +18,7 @@ from flows.models.embedding import Embedding, ImageEmbedding, LabelEmbedding, No
 from flows.models.joint import JointFlow
 from flows.models.latent import LatentFlow
 from flows.models.preprocessing import Preprocessing
+from flows.stack import conditioner_of, stack
 
 _ADAPTER: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
@@ -65,52 +53,17 @@ def build(config: Architecture) -> Model:
 
 def _joint(config: JointConfig) -> JointFlow:
     features = config.data.size + (config.padding or 0)
-    bijection = _bijection(config, features, ConditionShape())
+    bijection = stack(config, features, ConditionShape())
     return JointFlow(config, _preprocessing(config), _embedding(config.condition), bijection)
 
 
 def _coupling(config: CouplingConfig) -> ConditionalCouplingFlow:
     embedding = _embedding(config.condition, config.image_encoder)
-    bijection = _bijection(config, config.data.size, embedding.shape)
+    bijection = stack(config, config.data.size, embedding.shape)
     prior = None
     if config.prior == "conditional":
-        prior = ConditionalNormal(config.data.size, _conditioner(config.conditioner), embedding.shape)
+        prior = ConditionalNormal(config.data.size, conditioner_of(config.conditioner), embedding.shape)
     return ConditionalCouplingFlow(config, _preprocessing(config), embedding, bijection, prior)
-
-
-def _bijection(config: configs.Flow, features: int, condition: ConditionShape) -> Composition:
-    """Per block: ActNorm, a mixing of the features, a coupling; without a mixing the halves take turns."""
-    layers: list[Bijection] = []
-    generator = torch.Generator().manual_seed(config.seed)
-    for block in range(config.blocks):
-        if config.actnorm:
-            layers.append(ActNorm(features))
-        seed = int(torch.randint(2**31, (), generator=generator))
-        if config.mixing == "permutation":
-            layers.append(FixedPermutation(features, seed))
-        elif config.mixing == "lu":
-            layers.append(LULinear(features, seed))
-        half: Half = "first" if config.mixing == "none" and block % 2 else "second"
-        layers.append(_layer(config, features, condition, half))
-    return Composition(layers)
-
-
-def _layer(config: configs.Flow, features: int, condition: ConditionShape, half: Half) -> Bijection:
-    conditioner = _conditioner(config.conditioner)
-    match config.coupling:
-        case configs.Affine(clamp=clamp):
-            return AffineCoupling(features, conditioner, condition, transforms=half, clamp=clamp)
-        case configs.Additive():
-            return AdditiveCoupling(features, conditioner, condition, transforms=half)
-        case configs.Spline(bins=bins, bound=bound):
-            return SplineCoupling(features, conditioner, condition, transforms=half, bins=bins, bound=bound)
-
-
-def _conditioner(config: configs.Conditioner) -> ConditionerFactory:
-    network = MLP if config.kind == "mlp" else ResidualMLP
-    return partial(
-        network, width=config.width, depth=config.depth, activation=config.activation, dropout=config.dropout
-    )
 
 
 def _embedding(config: configs.ConditionConfig, encoder: configs.ImageEncoder | None = None) -> Embedding:

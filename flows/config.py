@@ -168,7 +168,8 @@ class ImageEncoder(Frozen):
 class Flow(Frozen):
     """What the joint and the coupling family share: data, condition, preprocessing and the stack of couplings.
 
-    `preprocessing` defaults to standardize for real data, and dequantize, logit, standardize for integers.
+    `preprocessing` defaults to standardize for real data, and dequantize, logit, standardize for integers. `blocks`
+    counts couplings, or rounds of three couplings where `mixing` is `partitioned` (see `flows.stack.partitioned`).
     """
 
     data: Data
@@ -178,7 +179,7 @@ class Flow(Frozen):
     coupling: Coupling = Affine()
     conditioner: Conditioner = Conditioner()
     actnorm: bool = True
-    mixing: Literal["permutation", "lu", "none"] = "permutation"
+    mixing: Literal["permutation", "lu", "none", "partitioned"] = "permutation"
     seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
 
     @field_validator("preprocessing")
@@ -228,6 +229,12 @@ class JointConfig(Flow):
         return padding
 
     @model_validator(mode="after")
+    def _padding_to_partition(self) -> JointConfig:
+        if self.mixing == "partitioned" and not self.padding:
+            raise ValueError("mixing: partitioned transforms the padding given x, so it needs padding of at least 1")
+        return self
+
+    @model_validator(mode="after")
     def _no_image(self) -> JointConfig:
         if isinstance(self.condition, ImageCondition):
             raise ValueError("condition: the joint family takes none, label or vector; use family coupling for images")
@@ -248,6 +255,12 @@ class CouplingConfig(Flow):
     family: Literal["coupling"] = "coupling"
     prior: Literal["standard", "conditional"] = "standard"
     image_encoder: ImageEncoder = ImageEncoder()
+
+    @model_validator(mode="after")
+    def _nothing_to_partition(self) -> CouplingConfig:
+        if self.mixing == "partitioned":
+            raise ValueError("mixing: partitioned is for the joint family, whose padding it keeps apart")
+        return self
 
     @model_validator(mode="after")
     def _prior_has_condition(self) -> CouplingConfig:

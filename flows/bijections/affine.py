@@ -31,9 +31,10 @@ class AffineCoupling(Coupling):
         condition: ConditionShape,
         *,
         transforms: Half = "second",
+        first: int | None = None,
         clamp: float = 2.0,
     ) -> None:
-        super().__init__(features, conditioner, condition, parameters=2, transforms=transforms)
+        super().__init__(features, conditioner, condition, parameters=2, transforms=transforms, first=first)
         if clamp <= 0:
             raise ValueError(f"clamp: expected a positive bound on the log-scale, got {clamp}")
         self.clamp = clamp
@@ -61,8 +62,9 @@ class AdditiveCoupling(Coupling):
         condition: ConditionShape,
         *,
         transforms: Half = "second",
+        first: int | None = None,
     ) -> None:
-        super().__init__(features, conditioner, condition, parameters=1, transforms=transforms)
+        super().__init__(features, conditioner, condition, parameters=1, transforms=transforms, first=first)
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """x2 + t."""

@@ -18,10 +18,11 @@ Half = Literal["first", "second"]
 class Coupling(Bijection):
     """[x1, x2] -> [x1, g(x2; conditioner(x1, c))]: owns splitting and merging; subclasses own the elementwise map g.
 
-    The first half has floor(features / 2) elements; `transforms` names the half that g transforms. With one feature
-    there is nothing to pass: the whole vector is transformed, and the conditioner sees the condition only.
+    The first half has `first` elements, floor(features / 2) unless told; `transforms` names the half that g transforms.
+    With one feature there is nothing to pass: the whole vector is transformed, and the conditioner sees the condition
+    only.
 
-    Raises ValueError if `features` is less than 1.
+    Raises ValueError if `features` is less than 1, or if a half would be empty though there are features for both.
     """
 
     def __init__(
@@ -32,12 +33,16 @@ class Coupling(Bijection):
         *,
         parameters: int,
         transforms: Half = "second",
+        first: int | None = None,
     ) -> None:
         super().__init__()
         if features < 1:
             raise ValueError(f"features: expected at least 1, got {features}")
+        if first is not None and not 0 < first < features:
+            raise ValueError(f"first: expected between 1 and {features - 1} of {features} features, got {first}")
         self.transforms_first = transforms == "first" and features > 1
-        self.sizes = (features // 2, features - features // 2)
+        first = features // 2 if first is None else first
+        self.sizes = (first, features - first)
         passed, moved = reversed(self.sizes) if self.transforms_first else self.sizes
         self.conditioner = conditioner(passed, moved * parameters, condition)
 

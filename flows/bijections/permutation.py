@@ -1,6 +1,8 @@
-"""A fixed random permutation of the features."""
+"""A fixed permutation of the features, random or given."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from flows.condition import Condition
 
 
 class FixedPermutation(Bijection):
-    """z_j = x_p(j) with p drawn once from `seed`; log_det = 0.
+    """z_j = x_p(j) with p drawn once from `seed`, or given as `order`; log_det = 0.
 
     p and its inverse are buffers: they are saved and loaded with the weights.
 
@@ -20,11 +22,16 @@ class FixedPermutation(Bijection):
     True
     """
 
-    def __init__(self, features: int, seed: int) -> None:
+    def __init__(self, features: int, seed: int = 0, order: Sequence[int] | None = None) -> None:
         super().__init__()
-        order = torch.randperm(features, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("order", order)
-        self.register_buffer("inverse_order", order.argsort())
+        if order is None:
+            indices = torch.randperm(features, generator=torch.Generator().manual_seed(seed))
+        elif sorted(order) == list(range(features)):
+            indices = torch.tensor(order)
+        else:
+            raise ValueError(f"order: expected every index from 0 to {features - 1} once, got {list(order)}")
+        self.register_buffer("order", indices)
+        self.register_buffer("inverse_order", indices.argsort())
         self.order: Tensor
         self.inverse_order: Tensor
 

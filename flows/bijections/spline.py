@@ -30,12 +30,13 @@ class SplineCoupling(Coupling):
         condition: ConditionShape,
         *,
         transforms: Half = "second",
+        first: int | None = None,
         bins: int = 8,
         bound: float = 5.0,
     ) -> None:
         spline = RationalQuadratic(bins, bound)
         parameters = spline.parameters_per_element
-        super().__init__(features, conditioner, condition, parameters=parameters, transforms=transforms)
+        super().__init__(features, conditioner, condition, parameters=parameters, transforms=transforms, first=first)
         self.spline = spline
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
