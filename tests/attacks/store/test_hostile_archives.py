@@ -208,17 +208,27 @@ def test_what_is_no_file_is_refused_without_waiting(memory_path: Path) -> None:
             Store.open(memory_path / "store").import_archive(path)
 
 
-def test_any_single_changed_byte_is_refused_or_harmless(memory_path: Path, good: bytes) -> None:
+def flip_bytes(folder: Path, good: bytes, step: int, mask: int) -> None:
     """A flip anywhere either leaves the same version or is refused by a named error."""
-    path = memory_path / "hostile.condflow"
+    path = folder / "hostile.condflow"
     path.write_bytes(good)
-    digest = Store.open(memory_path / "good").import_archive(path)[0].digest
-    for place in range(0, len(good), 7):
-        path.write_bytes(good[:place] + bytes([good[place] ^ 0x41]) + good[place + 1 :])
-        store = Store.open(memory_path / "stores" / str(place))
+    digest = Store.open(folder / "good").import_archive(path)[0].digest
+    for place in range(0, len(good), step):
+        path.write_bytes(good[:place] + bytes([good[place] ^ mask]) + good[place + 1 :])
+        store = Store.open(folder / f"{place}-{mask}")
         try:
             (manifest,) = store.import_archive(path)
         except StoreError:
             assert store.models() == []
         else:
             assert manifest.digest == digest
+
+
+def test_some_single_changed_bytes_are_refused_or_harmless(memory_path: Path, good: bytes) -> None:
+    flip_bytes(memory_path, good, 7, 0x41)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mask", [0x01, 0x41, 0x80, 0xFF])
+def test_any_single_changed_byte_is_refused_or_harmless(memory_path: Path, good: bytes, mask: int) -> None:
+    flip_bytes(memory_path, good, 1, mask)
