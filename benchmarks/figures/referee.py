@@ -18,10 +18,11 @@ _BATCH = 256
 
 
 class Referee(nn.Module):
-    """Images (rows, 1, 28, 28) in 0..255 to class scores; `features` is the layer before the last, (rows, 64)."""
+    """Images (rows, C, H, W) of values 0..peak to class scores; `features` is the layer before the last, (rows, 64)."""
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, peak: float, classes: int) -> None:
         super().__init__()
+        self.peak = peak
         self.body = nn.Sequential(
             _block(channels, 32),
             nn.MaxPool2d(2),
@@ -35,7 +36,7 @@ class Referee(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """What precision, recall and distances are measured on."""
-        return functional.relu(self.dense(self.body(x / 255.0).flatten(1)))
+        return functional.relu(self.dense(self.body(x / self.peak).flatten(1)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores of the classes."""
@@ -55,7 +56,7 @@ def referee(
     """
     classes = len(dataset.class_prior or ())
     torch.manual_seed(seed)
-    network = Referee(dataset.data.shape[0], classes)
+    network = Referee(dataset.data.shape[0], dataset.data.levels - 1.0, classes)
     kept = folder / f"referee-{dataset.name}-{dataset.digest[:12]}-{epochs}-{seed}.safetensors"
     if kept.exists():
         network.load_state_dict(load_file(kept))
@@ -83,7 +84,7 @@ def referee(
 
 @torch.no_grad()
 def judge(network: Referee, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Most probable class (rows,) and features (rows, 64) of images (rows, C, H, W) in 0..255."""
+    """Most probable class (rows,) and features (rows, 64) of images (rows, C, H, W)."""
     labels, features = [], []
     for start in range(0, len(images), 1000):
         found = network.features(torch.from_numpy(images[start : start + 1000].astype(np.float32)))

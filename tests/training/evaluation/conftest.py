@@ -1,77 +1,95 @@
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save
 
-from flows.architecture import build, load_architecture
 from inference.loaded import Loaded
 from inference.loading import load_version
-from model_store.manifest import FileEntry, Lineage, Manifest
-from model_store.signature import VectorCondition
-from training.datasets.base import Dataset
-from training.export import export
-from training.modelling import architecture
-from training.recipe import check
-from training.signature import signature_of
+from model_store.signature import ArraySpec, VectorCondition
+from training import datasets, publishing
+from training.datasets.base import Dataset, Split
+from training.modelling import fresh_model
+from training.recipe import Recipe, check
 
-Exported = Callable[..., Loaded]
+SMALL = {"family": "joint", "blocks": 2, "conditioner": {"width": 16, "depth": 1}}
+ENCODER = {
+    "latent": 6,
+    "channels": [8, 8],
+    "kernels": [3, 3],
+    "residual": [0, 0],
+    "seed_channels": 8,
+    "decoder_channels": [8, 8],
+}
+Version = tuple[Loaded, Dataset]
 
 
-@pytest.fixture
-def exported() -> Iterator[Exported]:
-    """A small model of a data set with fresh weights, exported and loaded as a version is."""
-    opened: list[Loaded] = []
+def exported(recipe: Recipe, dataset: Dataset) -> Loaded:
+    """A model with random weights, exported and loaded as a version is before its publication."""
+    torch.manual_seed(0)
+    model = fresh_model(recipe, dataset)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape)
+    made = publishing._export(model, dataset)
+    draft = publishing._draft(model, made, recipe, dataset, recipe.name, ())
+    files = dict(made.files)
+    if isinstance(dataset.condition, VectorCondition):
+        assert dataset.train.condition is not None
+        files[publishing.PRIOR_SAMPLE] = publishing.save({"condition": dataset.train.condition[:512]})
+    return load_version(publishing._unpublished(draft, files), files)
 
-    def make(dataset: Dataset, data: dict[str, Any], model: dict[str, Any], name: str = "tiny") -> Loaded:
-        torch.manual_seed(0)
-        recipe = check({"name": name, "data": data, "model": model})
-        built = build(architecture(recipe, dataset))
-        rows = dataset.train.take(slice(0, 200))
-        condition = None if rows.condition is None else torch.from_numpy(np.array(rows.condition))
-        if condition is not None and condition.dtype == torch.uint8:
-            condition = condition.float()
-        x = torch.from_numpy(np.array(rows.x)).float()
-        built.fit_preprocessing(x, condition)
-        with torch.no_grad():
-            for parameter in built.parameters():
-                parameter += 0.05 * torch.randn(parameter.shape)
-        made = export(built.eval(), x, condition, batch_sizes=(1, 4))
-        files = dict(made.files)
-        if isinstance(dataset.condition, VectorCondition):
-            assert dataset.train.condition is not None
-            files["prior_sample.safetensors"] = save({"condition": dataset.train.condition[:512]})
-        signature = signature_of(
-            built,
-            x_names=dataset.data.names,
-            classes=getattr(dataset.condition, "classes", None),
-        )
-        load_architecture(files["architecture.json"])
-        manifest = Manifest(
-            name=name,
-            version=1,
-            files=tuple(
-                FileEntry(path=path, digest=hashlib.sha256(content).hexdigest(), size=len(content))
-                for path, content in sorted(files.items())
-            ),
-            signature=signature,
-            family=str(model["family"]),
-            parameters=made.parameters,
-            graph_errors=made.graph_errors,
-            probe=made.probe,
-            lineage=Lineage(
-                recipe="<script>alert(1)</script>", seed=3, data_digest=dataset.digest, code_version="0.1.0"
-            ),
-            created="2026-01-01T00:00:00Z",
-        )
-        opened.append(load_version(manifest, files))
-        return opened[-1]
 
-    yield make
-    for loaded in opened:
-        loaded.close()
+def version(content: dict[str, Any]) -> Iterator[Version]:
+    recipe = check({"name": "tiny", **content})
+    dataset = datasets.load(recipe.data)
+    loaded = exported(recipe, dataset)
+    yield loaded, dataset
+    loaded.close()
+
+
+@pytest.fixture(scope="session")
+def mixture_version() -> Iterator[Version]:
+    """A joint flow with padding, labels and a known truth."""
+    yield from version({"data": {"set": "gaussian-mixture", "rows": 800, "held": 400}, "model": SMALL})
+
+
+@pytest.fixture(scope="session")
+def latent_version() -> Iterator[Version]:
+    """A latent flow of integer images with labels."""
+    model = {"family": "latent", "autoencoder": ENCODER, "flow": SMALL}
+    yield from version({"data": {"set": "digits"}, "model": model})
+
+
+@pytest.fixture(scope="session")
+def upscale_version() -> Iterator[Version]:
+    """A coupling flow of integer images given an image."""
+    yield from version({"data": {"set": "digits", "condition": "upscale"}, "model": {**SMALL, "family": "coupling"}})
+
+
+@pytest.fixture(scope="session")
+def vector_version() -> Iterator[Version]:
+    """A coupling flow given two numbers, with names that nobody should trust."""
+    rng = np.random.default_rng(0)
+    condition = rng.normal(size=(700, 2)).astype(np.float32)
+    x = condition @ np.array([[1, 0, 1], [0, 2, 1]], np.float32) + rng.normal(size=(700, 3)).astype(np.float32)
+
+    def split(start: int, stop: int) -> Split:
+        return Split(x[start:stop], condition[start:stop])
+
+    dataset = Dataset(
+        name="vectors",
+        data=ArraySpec(shape=(3,), names=("a|b", "<script>alert(1)</script>", "`c`")),
+        condition=VectorCondition(array=ArraySpec(shape=(2,))),
+        train=split(0, 500),
+        validation=split(500, 600),
+        test=split(600, 700),
+    )
+    # The recipe's data are not used; the data set above is.
+    recipe = check({"name": "tiny", "data": {"set": "digits"}, "model": {**SMALL, "family": "coupling"}})
+    loaded = exported(recipe, dataset)
+    yield loaded, dataset
+    loaded.close()
