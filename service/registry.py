@@ -87,7 +87,7 @@ class Registry:
         self.store = store
         self._root = root
         self.models: dict[str, Model] = {}
-        self.looked = False
+        self.looks = 0
         self.settled = False
         self._load, self._metrics, self._spare, self._wait_s = load, metrics, spare, wait_s
         self._entries: dict[Key, Entry] = {}
@@ -135,9 +135,10 @@ class Registry:
             try:
                 self.models = await asyncio.to_thread(look, self.store, self._root, self.models)
             except StoreUnreadable as error:
+                self.looks += 1
                 _log.warning("the store cannot be read, serving what is loaded: %s", error)
                 return
-            self.looked = True
+            self.looks += 1
             if retry:
                 self._failures.clear()
             for defaults in (True, False):  # defaults first: they make the service ready
@@ -199,7 +200,7 @@ class Registry:
         """Hold the version that `reference` names now. Raises Problem: 404, or 503 while it loads."""
         model = self.models.get(name)
         if model is None:
-            if not self.looked:
+            if not self.looks:
                 raise self._still_loading(name)
             raise unknown_model(name)
         key = (name, await self._number(model, reference))
@@ -238,7 +239,7 @@ class Registry:
     async def manifest(self, name: str, reference: int | str | None) -> Manifest:
         """The manifest of any version of the store, loaded or not. Raises Problem (404)."""
         if name not in self.models:
-            raise unknown_model(name) if self.looked else self._still_loading(name)
+            raise unknown_model(name) if self.looks else self._still_loading(name)
         try:
             return await asyncio.to_thread(self.store.resolve, name, reference)
         except StoreError:
