@@ -1,0 +1,297 @@
+"""The batching loop alone: turns, merging, cancelling, deadlines, and members that fail by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.engine import Arrays, EngineError, EngineLost
+from inference.loaded import Loaded
+from service.batcher import DeadlinePassed, LoopBatcher
+from tests.inference import handmade
+
+FAR = 1e18
+
+
+class Rows:
+    """A work of `rows` rows with value `value`; keeps what it gets back."""
+
+    operation: Any = "encode"
+
+    def __init__(self, value: float, rows: int) -> None:
+        self.value, self.rows = value, rows
+        self.chunks: list[tuple[int, int]] = []
+        self.out = np.full(rows, np.nan, np.float32)
+
+    def inputs(self, start: int, stop: int) -> Arrays:
+        return {"x": (self.value + np.arange(start, stop, dtype=np.float32))[:, None]}
+
+    def accept(self, start: int, stop: int, outputs: Arrays) -> None:
+        assert start == (self.chunks[-1][1] if self.chunks else 0)
+        self.chunks.append((start, stop))
+        self.out[start:stop] = outputs["z"][:, 0]
+
+    def check(self) -> None:
+        """The model is x = 1 + 2 z."""
+        np.testing.assert_allclose(self.out, (self.value + np.arange(self.rows) - 1) / 2, rtol=1e-6)
+
+
+class Gate:
+    """An engine that can be held, counts its calls, and fails where a row is `poison`."""
+
+    device = "cpu"
+
+    def __init__(self, poison: float = FAR, error: type[EngineError] = EngineError) -> None:
+        self.engine = handmade.unconditional().load().engine
+        self.open = threading.Event()
+        self.entered = threading.Event()
+        self.calls: list[tuple[str, int]] = []
+        self.poison, self.error = poison, error
+
+    def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        self.entered.set()
+        assert self.open.wait(60)
+        self.calls.append((operation, len(inputs["x"])))
+        if (inputs["x"] == self.poison).any():
+            raise self.error("poisoned")
+        return self.engine.run(operation, inputs)
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def loaded(gate: Gate) -> Loaded:
+    version = handmade.unconditional().load()
+    return Loaded(version.manifest, version.digest, gate)
+
+
+def drive(test: Callable[[LoopBatcher, Gate, Loaded], Awaitable[None]], gate: Gate | None = None, **sizes: int) -> None:
+    async def run() -> None:
+        engine = gate or Gate()
+        batcher = LoopBatcher(sizes.get("batch_rows", 8), sizes.get("chunk_rows", 4))
+        try:
+            await test(batcher, engine, loaded(engine))
+        finally:
+            engine.open.set()
+            await batcher.close()
+
+    asyncio.run(run())
+
+
+async def entered(gate: Gate) -> None:
+    assert await asyncio.to_thread(gate.entered.wait, 60)
+
+
+def test_works_are_merged_and_answered_right() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        works = [Rows(10.0 * place, rows) for place, rows in enumerate([1, 3, 2, 9, 1])]
+        gate.open.set()
+        await asyncio.gather(*(batcher.run(model, work, FAR) for work in works))
+        for work in works:
+            work.check()
+        assert sum(rows for _, rows in gate.calls) == 16
+        assert len(gate.calls) < 5
+
+    drive(test)
+
+
+def test_a_lone_work_fills_the_engine_call() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        gate.open.set()
+        work = Rows(0, 20)
+        timing = await batcher.run(model, work, FAR)
+        work.check()
+        assert [rows for _, rows in gate.calls] == [8, 8, 4]
+        assert timing.compute > 0
+
+    drive(test)
+
+
+def test_a_small_work_waits_for_one_call_of_a_big_one() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        big, small = Rows(0, 1000), Rows(5000, 1)
+        first = asyncio.create_task(batcher.run(model, big, FAR))
+        await entered(gate)
+        second = asyncio.create_task(batcher.run(model, small, FAR))
+        await asyncio.sleep(0)
+        gate.open.set()
+        await second
+        assert len(big.chunks) <= 3
+        small.check()
+        await first
+        big.check()
+
+    drive(test)
+
+
+def test_many_works_take_turns() -> None:
+    """While three big works wait, each gets a chunk of at most four rows a turn, whoever came first."""
+
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        works = [Rows(1000.0 * place, 40) for place in range(3)]
+        tasks = [asyncio.create_task(batcher.run(model, work, FAR)) for work in works]
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.gather(*tasks)
+        for work in works:
+            work.check()
+        assert all(rows <= 8 for _, rows in gate.calls)
+        half = [len([chunk for chunk in work.chunks if chunk[1] <= 20]) for work in works]
+        assert max(half) - min(half) <= 2
+
+    drive(test)
+
+
+def test_two_versions_share_the_engine() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        other = loaded(gate)
+        first, second = Rows(0, 100), Rows(500, 2)
+        running = asyncio.create_task(batcher.run(model, first, FAR))
+        await entered(gate)
+        beside = asyncio.create_task(batcher.run(other, second, FAR))
+        await asyncio.sleep(0)
+        gate.open.set()
+        await beside
+        assert len(first.chunks) <= 3
+        await running
+        first.check()
+        second.check()
+
+    drive(test)
+
+
+def test_a_poisoned_member_fails_alone() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        works = [Rows(0, 2), Rows(666, 2), Rows(20, 2)]
+        gate.open.set()
+        results = await asyncio.gather(*(batcher.run(model, work, FAR) for work in works), return_exceptions=True)
+        assert isinstance(results[1], EngineError)
+        works[0].check()
+        works[2].check()
+        assert not batcher.lost
+
+    drive(test, Gate(poison=666))
+
+
+class Faulty(Rows):
+    """A work whose inputs, or whose acceptance, fail in the engine thread."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(0, 2)
+        self.where = where
+
+    def inputs(self, start: int, stop: int) -> Arrays:
+        if self.where == "inputs":
+            raise MemoryError(self.where)
+        return super().inputs(start, stop)
+
+    def accept(self, start: int, stop: int, outputs: Arrays) -> None:
+        if self.where == "accept":
+            raise MemoryError(self.where)
+        super().accept(start, stop, outputs)
+
+
+@pytest.mark.parametrize("where", ["inputs", "accept"])
+def test_a_work_with_a_fault_of_its_own_fails_alone(where: str) -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        works = [Rows(0, 2), Faulty(where), Rows(20, 2)]
+        gate.open.set()
+        results = await asyncio.gather(*(batcher.run(model, work, FAR) for work in works), return_exceptions=True)
+        assert isinstance(results[1], MemoryError)
+        works[0].check()
+        works[2].check()
+
+    drive(test)
+
+
+def test_a_lost_device_is_remembered() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        gate.open.set()
+        with pytest.raises(EngineLost):
+            await batcher.run(model, Rows(666, 1), FAR)
+        assert batcher.lost
+
+    drive(test, Gate(poison=666, error=EngineLost))
+
+
+def test_a_cancelled_work_is_dropped_when_a_batch_is_formed() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        first = asyncio.create_task(batcher.run(model, Rows(0, 1), FAR))
+        await entered(gate)
+        gone, stays = Rows(100, 500), Rows(200, 1)
+        leaving = asyncio.create_task(batcher.run(model, gone, FAR))
+        staying = asyncio.create_task(batcher.run(model, stays, FAR))
+        await asyncio.sleep(0)
+        assert batcher.queue()[0] == 502
+        leaving.cancel()
+        await asyncio.sleep(0)
+        assert batcher.queue()[0] == 2
+        gate.open.set()
+        await asyncio.gather(first, staying)
+        assert gone.chunks == []
+        stays.check()
+        assert sum(rows for _, rows in gate.calls) == 2
+        assert batcher.queue() == (0, pytest.approx(0, abs=1))
+
+    drive(test)
+
+
+def test_cancelling_at_every_step_harms_no_neighbour() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        gate.open.set()
+        for step in range(30):
+            works = [Rows(1000.0 * place, 30) for place in range(3)]
+            tasks = [asyncio.create_task(batcher.run(model, work, FAR)) for work in works]
+            for _ in range(step):
+                await asyncio.sleep(0)
+            tasks[1].cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            works[0].check()
+            works[2].check()
+        assert batcher.queue()[0] == 0
+
+    drive(test)
+
+
+def test_a_work_past_its_deadline_is_dropped() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        first = asyncio.create_task(batcher.run(model, Rows(0, 1), FAR))
+        await entered(gate)
+        late = Rows(100, 5)
+        waiting = asyncio.create_task(batcher.run(model, late, time.monotonic()))
+        await asyncio.sleep(0)
+        gate.open.set()
+        with pytest.raises(DeadlinePassed):
+            await waiting
+        await first
+        assert late.chunks == []
+
+    drive(test)
+
+
+def test_no_rows_need_no_engine() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        await batcher.run(model, Rows(0, 0), FAR)
+        assert gate.calls == []
+
+    drive(test)
+
+
+def test_closing_ends_what_waits() -> None:
+    async def test(batcher: LoopBatcher, gate: Gate, model: Loaded) -> None:
+        first = asyncio.create_task(batcher.run(model, Rows(0, 1), FAR))
+        await entered(gate)
+        second = asyncio.create_task(batcher.run(model, Rows(10, 1), FAR))
+        await asyncio.sleep(0)
+        gate.open.set()
+        await batcher.close()
+        results = await asyncio.gather(first, second, return_exceptions=True)
+        assert isinstance(results[1], asyncio.CancelledError)
+
+    drive(test)
