@@ -102,9 +102,11 @@ def _label(spec: LabelCondition, places: dict[str, int], item: Any, pointer: str
         return places[item]
     if isinstance(item, (bool, np.bool_)) or not isinstance(item, (int, np.integer)):
         raise FieldError(pointer, f"expected {describe(spec)}, got {_kind(item)}")
-    if not 0 <= item < len(spec.classes):
-        raise FieldError(pointer, f"expected {describe(spec)}, got {item if abs(item) < 2**64 else 'more'}")
-    return int(item)
+    index = int(item)
+    if not 0 <= index < len(spec.classes):
+        found = f"{index}" if abs(index) < 2**64 else "a number of more than 64 bits"
+        raise FieldError(pointer, f"expected {describe(spec)}, got {found}")
+    return index
 
 
 def _arrays(
@@ -140,6 +142,6 @@ def _check_count(count: int, single: bool, pointer: str, rank: Rank, max_count: 
 def _kind(item: Any) -> str:
     if isinstance(item, (bool, np.bool_)):
         return "a boolean"
-    return {dict: "an object", list: "a list", type(None): "null", float: f"{item}"}.get(
-        type(item), type(item).__name__
-    )
+    if isinstance(item, float):
+        return f"{item}"
+    return {dict: "an object", list: "a list", type(None): "null"}.get(type(item), type(item).__name__)

@@ -160,7 +160,7 @@ def class_prior(value: Any, classes: int, pointer: str = "/class_prior") -> np.n
     return prior
 
 
-def _short(value: float) -> str:
+def _short(value: Any) -> str:
     huge = isinstance(value, int) and abs(value) > 2**64
     return "a number of more than 64 bits" if huge else f"{value}"
 

@@ -28,7 +28,9 @@ MADE = handmade.labels()
 GOOD = MADE.files()
 
 
-def refused(error: type[Exception], files: Files, message: str | None = None, version: Version = MADE, **fields: object) -> None:
+def refused(
+    error: type[Exception], files: Files, message: str | None = None, version: Version = MADE, **fields: object
+) -> None:
     """The version of these files, with digests that fit them, raises exactly `error`."""
     with pytest.raises(error, match=message) as raised:
         load_version(manifest(version.signature, files, **fields), files)
