@@ -270,27 +270,39 @@ class CouplingConfig(Flow):
 
 
 class AutoEncoderConfig(Frozen):
-    """A convolutional auto-encoder of at most 1 M parameters.
+    """An auto-encoder of at most 1 M parameters, between images in [0, 1] and `latent` numbers.
 
-    Encoder: one stride-2 convolution per entry of `channels` with the kernel of the same place in `kernels`, followed
-    by as many residual blocks as `residual` says, then a dense layer of `dense` (0: none), then the latent. Decoder:
-    a dense layer to `seed_channels` maps, a convolution to `decoder_channels[0]`, `decoder_residual` residual blocks,
-    then one stride-2 transposed convolution per entry of `decoder_channels`, the last of which makes the image.
+    Encoder: `stem` (the pixels, or a fixed view of oriented gradients beside them at a quarter of the size), one
+    convolution per entry of `channels` with the kernel and stride of the same place followed by as many residual
+    blocks as `residual` says, dense layers of `dense`, then the latent. Decoder: dense layers of `decoder_dense`, then
+    either a dense layer to the pixels (`decoder_channels` empty), or one to `seed_channels` maps, a convolution to
+    `decoder_channels[0]`, `decoder_residual` residual blocks and one stride-2 transposed convolution per entry of
+    `decoder_channels`, the last of which makes the image. `predict_gradients` gives the decoder a second head that
+    predicts the oriented gradients, for training only.
     """
 
     latent: Positive = 20
-    channels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (32, 64, 128)
+    stem: Literal["pixels", "gradients"] = "pixels"
+    channels: tuple[Positive, ...] = (32, 64, 128)
     kernels: tuple[Literal[3, 4], ...] = (4, 3, 3)
+    strides: Annotated[tuple[Literal[1, 2], ...] | None, Field(validate_default=True)] = None
     residual: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 0)
-    dense: Annotated[int, Field(ge=0)] = 0
+    dense: tuple[Positive, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    decoder_dense: tuple[Positive, ...] = ()
     seed_channels: Positive = 32
-    decoder_channels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64, 32)
+    decoder_channels: tuple[Positive, ...] = (64, 32)
     decoder_residual: Annotated[int, Field(ge=0)] = 0
+    predict_gradients: bool = False
+
+    @field_validator("strides")
+    @classmethod
+    def _halve_by_default(cls, strides: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...]:
+        return (2,) * len(info.data.get("channels", ())) if strides is None else strides
 
     @model_validator(mode="after")
     def _levels_fit(self) -> AutoEncoderConfig:
-        for name in ("kernels", "residual"):
+        for name in ("kernels", "strides", "residual"):
             if len(getattr(self, name)) != len(self.channels):
                 raise ValueError(f"{name}: expected {len(self.channels)} entries, one per entry of channels")
         return self

@@ -65,7 +65,7 @@ def phases(recipe: Recipe, dataset: Dataset, model: Model) -> list[Phase]:
         return Prepared(likelihood(model.flow, len(latents), fit, recipe.seed), latents, held)
 
     stage = fit.autoencoder or Loop()
-    reconstruction = Reconstruction(model, stage.latent_noise, stage.augmentation)
+    reconstruction = Reconstruction(model, stage.latent_noise, stage.augmentation, stage.gradient_weight)
     return [Phase("autoencoder", stage, whole(lambda: reconstruction)), Phase("flow", fit, encoded)]
 
 

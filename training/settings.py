@@ -18,7 +18,9 @@ class Loop(Frozen):
 
     `clip` bounds the norm of the gradient; `average` is the decay of the moving average of the weights, which then is
     what is validated and kept; `patience` counts epochs without a better validation loss; weights of lowest validation
-    loss are kept. A checkpoint is written every `checkpoint_steps` steps and at every epoch's end.
+    loss are kept. A checkpoint is written every `checkpoint_steps` steps and at every epoch's end. `gradient_weight`
+    weighs the squared error of predicted oriented gradients beside that of the pixels, for auto-encoders that
+    `predict_gradients`.
     """
 
     epochs: Positive = 10
@@ -34,6 +36,7 @@ class Loop(Frozen):
     patience: Positive | None = None
     checkpoint_steps: Positive = 500
     latent_noise: Annotated[float, Field(ge=0)] = 0.05
+    gradient_weight: Annotated[float, Field(ge=0)] = 0.0
     augmentation: Augmentation = Augmentation()
 
 

@@ -1,14 +1,16 @@
-"""A small convolutional auto-encoder between images in [0, 1] and a latent vector."""
+"""A small auto-encoder between images in [0, 1] and a latent vector."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from flows.config import AutoEncoderConfig
+from flows.models.gradients import CELL, ORIENTATIONS, GradientStem
 
 LIMIT = 1_000_000
 
@@ -17,14 +19,20 @@ class AutoEncoder(nn.Module):
     """u = encoder(x), x_hat = sigmoid(decoder(u)); x is (rows, C, H, W), u is (rows, latent).
 
     With `normalize` the latent is batch-normalised without affine: in training by the batch's statistics, else by
-    running ones. Raises ValueError when there are more than a million parameters.
+    running ones. `gradients` is the fixed view that the decoder's second head predicts, None without that head. Raises
+    ValueError when there are more than a million parameters.
     """
 
     def __init__(self, shape: tuple[int, ...], config: AutoEncoderConfig, normalize: bool) -> None:
         super().__init__()
         self.encoder = Encoder(shape, config)
         self.normalization = nn.BatchNorm1d(config.latent, affine=False) if normalize else nn.Identity()
-        self.decoder = Decoder(shape, config)
+        self.trunk = nn.Sequential(*_dense((config.latent, *config.decoder_dense)))
+        width = (config.latent, *config.decoder_dense)[-1]
+        self.decoder = ConvolutionalHead(width, shape, config) if config.decoder_channels else DenseHead(width, shape)
+        self.gradients = GradientStem(shape).gradients if config.predict_gradients else None
+        if config.predict_gradients:
+            self.gradient_head = DenseHead(width, (ORIENTATIONS * shape[0], shape[1] // CELL, shape[2] // CELL))
         count = sum(parameter.numel() for parameter in self.parameters())
         if count > LIMIT:
             raise ValueError(f"autoencoder: expected at most {LIMIT} parameters, this configuration has {count}")
@@ -36,38 +44,59 @@ class AutoEncoder(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latents to images in (0, 1)."""
-        return torch.sigmoid(self.decoder(latent))
+        return torch.sigmoid(self.decoder(self.trunk(latent)))
+
+    def decode_gradients(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents to images in (0, 1) and the predicted oriented gradients; only with `predict_gradients`."""
+        hidden = self.trunk(latent)
+        return torch.sigmoid(self.decoder(hidden)), self.gradient_head(hidden)
 
 
 class Encoder(nn.Sequential):
-    """Stride-2 convolutions with residual blocks, then dense layers to the latent (not normalised)."""
+    """The stem, convolutions with residual blocks, then dense layers to the latent (not normalised)."""
 
     def __init__(self, shape: tuple[int, ...], config: AutoEncoderConfig) -> None:
-        channels, height, width = shape
         layers: list[nn.Module] = []
-        for wide, kernel, residual in zip(config.channels, config.kernels, config.residual, strict=True):
-            layers += _convolution(channels, wide, kernel, stride=2)
+        channels, height, width = shape
+        if config.stem == "gradients":
+            stem = GradientStem(shape)
+            layers.append(stem)
+            channels, height, width = stem.shape
+        strides = config.strides or ()
+        for wide, kernel, stride, residual in zip(
+            config.channels, config.kernels, strides, config.residual, strict=True
+        ):
+            layers += _convolution(channels, wide, kernel, stride)
             layers += [ResidualBlock(wide) for _ in range(residual)]
             channels = wide
-            height, width = (_halved(length, kernel) for length in (height, width))
+            height, width = (_reduced(length, kernel, stride) for length in (height, width))
         layers += [nn.Flatten(), nn.Dropout(config.dropout)]
-        features = channels * height * width
-        if config.dense:
-            layers += [nn.Linear(features, config.dense), nn.BatchNorm1d(config.dense), nn.ReLU()]
-            features = config.dense
-        super().__init__(*layers, nn.Linear(features, config.latent))
+        sizes = (channels * height * width, *config.dense)
+        super().__init__(*layers, *_dense(sizes), nn.Linear(sizes[-1], config.latent))
 
 
-class Decoder(nn.Module):
+class DenseHead(nn.Module):
+    """One dense layer to all elements of `shape`."""
+
+    def __init__(self, features: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, math.prod(shape))
+        self.shape = shape
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(rows, features) to (rows, *shape)."""
+        return self.linear(hidden).unflatten(1, self.shape)
+
+
+class ConvolutionalHead(nn.Module):
     """A dense layer to a small map, a convolution, then stride-2 transposed convolutions; returns logits."""
 
-    def __init__(self, shape: tuple[int, ...], config: AutoEncoderConfig) -> None:
+    def __init__(self, width: int, shape: tuple[int, ...], config: AutoEncoderConfig) -> None:
         super().__init__()
         channels, self.height, self.width = shape
         factor = 2 ** len(config.decoder_channels)
         self.seed = (config.seed_channels, math.ceil(self.height / factor), math.ceil(self.width / factor))
-        features = math.prod(self.seed)
-        self.dense = nn.Sequential(nn.Linear(config.latent, features), nn.BatchNorm1d(features), nn.ReLU())
+        self.dense = nn.Sequential(*_dense((width, math.prod(self.seed))))
         first = config.decoder_channels[0]
         layers = _convolution(config.seed_channels, first, kernel=3, stride=1)
         layers += [ResidualBlock(first) for _ in range(config.decoder_residual)]
@@ -75,9 +104,9 @@ class Decoder(nn.Module):
             layers += [nn.ConvTranspose2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
         self.maps = nn.Sequential(*layers, nn.ConvTranspose2d(config.decoder_channels[-1], channels, 4, 2, 1))
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """(rows, latent) to logits (rows, C, H, W), cropped where H or W is not a multiple of the scale."""
-        logits: Tensor = self.maps(self.dense(latent).unflatten(1, self.seed))
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(rows, width) to logits (rows, C, H, W), cropped where H or W is not a multiple of the scale."""
+        logits: Tensor = self.maps(self.dense(hidden).unflatten(1, self.seed))
         return logits[:, :, : self.height, : self.width]
 
 
@@ -104,8 +133,15 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def _halved(length: int, kernel: int) -> int:
-    halved = (length + 2 - kernel) // 2 + 1
-    if halved < 1:
+def _dense(sizes: tuple[int, ...]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
+    return layers
+
+
+def _reduced(length: int, kernel: int, stride: int) -> int:
+    reduced = (length + 2 - kernel) // stride + 1
+    if reduced < 1:
         raise ValueError(f"autoencoder.channels: too many levels, nothing is left of an image {length} wide")
-    return halved
+    return reduced

@@ -9,6 +9,7 @@ from flows.models.latent import LatentFlow
 from training.augmentation import Augmentation
 from training.noise import fresh
 from training.objectives.base import Terms
+from training.objectives.reconstruction import squared_error
 from training.rows import Batch
 
 
@@ -35,7 +36,7 @@ class LikelihoodThroughEncoder:
             latent = latent + self.latent_noise * torch.randn_like(latent)
         noise = fresh(self.model, len(latent), latent.device)
         nll = -self.model.latent_log_weight(latent, noise, batch.condition).mean()
-        error = (self.model.autoencoder.decode(latent) - target).square().flatten(1).sum(1).mean()
+        error = squared_error(self.model.autoencoder.decode(latent), target)
         return {"loss": nll + self.weight * error, "nll": nll, "reconstruction": error}
 
     def start(self, batch: Batch) -> None:

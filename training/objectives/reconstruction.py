@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from flows.models.latent import LatentFlow
 from training.augmentation import Augmentation
@@ -12,10 +12,16 @@ from training.rows import Batch
 
 
 class Reconstruction:
-    """|| decoder(u + nu e) - x ||^2 summed over pixels in [0, 1], with u = encoder(x) and e ~ N(0, I)."""
+    """|| x_hat - x ||^2 + w || h_hat - h(x) ||^2, both decoded from u + nu e with u = encoder(x) and e ~ N(0, I).
 
-    def __init__(self, model: LatentFlow, latent_noise: float, augmentation: Augmentation) -> None:
+    Summed over pixels in [0, 1] and over the oriented gradients h; w = 0 leaves the published error of the pixels.
+    """
+
+    def __init__(
+        self, model: LatentFlow, latent_noise: float, augmentation: Augmentation, gradient_weight: float = 0.0
+    ) -> None:
         self.model, self.latent_noise, self.augmentation = model, latent_noise, augmentation
+        self.gradient_weight = gradient_weight
 
     @property
     def module(self) -> nn.Module:
@@ -23,13 +29,23 @@ class Reconstruction:
         return self.model.autoencoder
 
     def __call__(self, batch: Batch) -> Terms:
-        """The squared error."""
+        """The squared errors and their weighted sum."""
         target, seen = self.augmentation.pair(self.model.scale(batch.x), self.module.training)
         latent = self.model.autoencoder.encode(seen)
         if self.module.training:
             latent = latent + self.latent_noise * torch.randn_like(latent)
-        error = (self.model.autoencoder.decode(latent) - target).square()
-        return {"loss": error.flatten(1).sum(1).mean()}
+        view = self.model.autoencoder.gradients
+        if view is None or not self.gradient_weight:
+            return {"loss": squared_error(self.model.autoencoder.decode(latent), target)}
+        image, predicted = self.model.autoencoder.decode_gradients(latent)
+        pixels = squared_error(image, target)
+        gradients = squared_error(predicted, view(target))
+        return {"loss": pixels + self.gradient_weight * gradients, "pixels": pixels, "gradients": gradients}
 
     def start(self, batch: Batch) -> None:
         """Nothing depends on the data."""
+
+
+def squared_error(predicted: Tensor, target: Tensor) -> Tensor:
+    """Summed over each row, averaged over rows."""
+    return (predicted - target).square().flatten(1).sum(1).mean()
