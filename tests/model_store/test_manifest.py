@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -12,6 +12,7 @@ from model_store import Manifest
 from model_store.errors import BadManifest, UnknownSchemaVersion
 from model_store.manifest import FileEntry, Lineage
 from tests.model_store.drafts import draft
+from tests.model_store.patience import PATIENT
 
 ENTRY = FileEntry(path="card.md", digest="0" * 64, size=1)
 
@@ -40,7 +41,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=30)
+@PATIENT
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), JSON))
 def test_any_metrics_survive_the_round_trip(metrics: dict[str, Any]) -> None:
     original = manifest(metrics=metrics)

@@ -9,18 +9,21 @@ from hypothesis import strategies as st
 from model_store.errors import BadName, BadReference
 from model_store.layout import numbers
 from model_store.names import check_alias, check_name, check_path, is_name, parse_model, parse_reference
+from tests.model_store.patience import PATIENT
 
 FIRST = string.ascii_lowercase + string.digits
 REST = FIRST + "._-"
 NAMES = st.builds(str.__add__, st.sampled_from(FIRST), st.text(REST, max_size=63))
 
 
+@PATIENT
 @given(NAMES)
 def test_every_name_of_the_rule_is_a_name(name: str) -> None:
     assert check_name(name) == name
     assert parse_model(f"{name}@champion") == (name, "champion")
 
 
+@PATIENT
 @given(st.text(max_size=70))
 def test_nothing_else_is_a_name(text: str) -> None:
     fits = 1 <= len(text) <= 64 and text[0] in FIRST and set(text) <= set(REST)
@@ -38,6 +41,7 @@ def test_bad_names_are_refused(name: object) -> None:
         check_name(name)  # type: ignore[arg-type]
 
 
+@PATIENT
 @given(NAMES)
 def test_an_alias_is_never_read_as_a_number_or_a_digest(name: str) -> None:
     try:
@@ -49,6 +53,7 @@ def test_an_alias_is_never_read_as_a_number_or_a_digest(name: str) -> None:
         assert parse_reference(alias).text == alias
 
 
+@PATIENT
 @given(
     st.one_of(st.none(), st.integers(), st.booleans(), st.text(max_size=70), st.text("0123456789abcdef", max_size=70))
 )
@@ -108,6 +113,7 @@ def test_paths_that_lead_elsewhere_are_refused(path: str) -> None:
         check_path(path)
 
 
+@PATIENT
 @given(st.lists(st.integers(1, 999_999_999), unique=True))
 def test_numbers_of_files_are_read_back(found: list[int]) -> None:
     assert numbers([f"{n}.json" for n in found] + ["x.json", "0.json", "1.json.tmp", "٣.json"]) == sorted(found)

@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_store import Store, errors
 from model_store.blobs import Source
 from model_store.layout import blob_key
 from tests.model_store.drafts import FILES, assert_verifies, contents, draft
+from tests.model_store.patience import PATIENT
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_without_a_champion_the_highest_version_answers(store: Store) -> None:
     assert store.resolve("mix").version == 2
 
 
-@settings(max_examples=30, deadline=None)
+@PATIENT
 @given(
     st.one_of(
         st.none(), st.integers(-3, 4), st.text(max_size=20), st.text("0123456789abcdef", min_size=11, max_size=64)
