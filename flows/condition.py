@@ -61,4 +61,6 @@ class Condition:
             raise ValueError("condition: expected an image, got none")
         if self.image.shape[-2:] == (height, width):
             return self.image
-        return functional.interpolate(self.image, (height, width), mode="bilinear", antialias=False, align_corners=False)
+        return functional.interpolate(
+            self.image, (height, width), mode="bilinear", antialias=False, align_corners=False
+        )
