@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from flows import config
 from flows.models.base import Model
+from flows.models.embedding import VectorEmbedding
+from flows.models.joint import JointFlow
+from flows.models.latent import LatentFlow
 from model_store.signature import (
     ArraySpec,
     ConditionSpec,
@@ -32,7 +35,7 @@ def signature_of(
     """
     return Signature(
         data=_array(model.data.shape, model.data.levels, x_names),
-        condition=_condition(model.condition, condition_names, classes),
+        condition=_condition(model, condition_names, classes),
         latent=tuple(_part(part) for part in model.latent),
         noise=tuple(_part(part) for part in model.noise),
         space=model.space,
@@ -51,18 +54,24 @@ def _array(shape: tuple[int, ...], levels: int | None, names: Sequence[str] | No
     return ArraySpec(shape=shape, dtype="uint8", levels=levels, names=given)
 
 
-def _condition(
-    condition: config.ConditionConfig, names: Sequence[str] | None, classes: Sequence[str] | None
-) -> ConditionSpec:
-    match condition:
+def _condition(model: Model, names: Sequence[str] | None, classes: Sequence[str] | None) -> ConditionSpec:
+    match model.condition:
         case config.LabelCondition(classes=count):
             given = tuple(classes) if classes is not None else tuple(str(index) for index in range(count))
             if len(given) != count:
                 raise ValueError(f"classes: expected {count} names, got {len(given)}")
             return LabelCondition(classes=given)
         case config.VectorCondition(size=size):
-            return VectorCondition(array=_array((size,), None, names))
+            return VectorCondition(array=_array((size,), None, names), relaxation=_relaxation(model))
         case config.ImageCondition(shape=shape, levels=levels):
             return ImageCondition(array=_array(shape, levels))
         case config.NoCondition():
             return NoCondition()
+
+
+def _relaxation(model: Model) -> tuple[float, ...]:
+    """epsilon times the scale of the condition's standardisation, for joint flows; else nothing."""
+    flow = model.flow if isinstance(model, LatentFlow) else model
+    if not isinstance(flow, JointFlow) or not isinstance(flow.embedding, VectorEmbedding):
+        return ()
+    return tuple((flow.epsilon * flow.embedding.scale.double()).tolist())

@@ -43,19 +43,18 @@ class Condflow(Contestant):
     name = "condflow"
 
     def __init__(self, config: Configuration) -> None:
-        from flows.architecture import CouplingArchitecture, VectorConditionConfig
+        from flows.architecture import build
+        from flows.config import Affine, Conditioner, CouplingConfig, Data, Spline, VectorCondition
 
-        from flows import build
-
-        architecture = CouplingArchitecture(
-            data_shape=(config.features,),
-            condition=VectorConditionConfig(size=config.condition),
-            coupling=config.kind,
+        architecture = CouplingConfig(
+            data=Data(shape=(config.features,)),
+            condition=VectorCondition(size=config.condition),
+            preprocessing=(),
             blocks=config.transforms,
-            width=config.width,
-            depth=2,
+            coupling=Affine() if config.kind == "affine" else Spline(bins=config.bins),
+            conditioner=Conditioner(width=config.width, depth=2),
+            actnorm=False,
             mixing="none",
-            bins=config.bins,
         )
         super().__init__(build(architecture))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from flows.architecture import build
 
+from flows.architecture import build
 from flows.config import (
     Affine,
     Conditioner,
