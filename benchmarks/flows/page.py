@@ -9,12 +9,12 @@ from benchmarks.flows.configuration import Kind
 from benchmarks.record import Figure, Page, table
 
 PEERS = ("zuko", "nflows", "FrEIA")
-PROTOCOL = """Milliseconds per call in torch's eager mode, one thread, contestants interleaved within one run (lower quartile of
-the rounds). D = 16, condition 8, 6 coupling transforms, conditioners of 2 x 128, 8 bins for splines. The floor is the bare
-matrix products of the conditioners at the rate this machine reaches on those very shapes (three times that with backward);
-`best peer / floor` says how much room there is. `condflow ONNX` is the same model as an exported graph, which is what the CPU
-service runs; it is no contestant. FrEIA 0.2 has no spline coupling. Weights are untrained and inputs random (seed 0): there is
-no data set."""
+PROTOCOL = """Milliseconds per call in torch's eager mode, one thread, contestants interleaved within one run (lower
+quartile of the rounds). D = 16, condition 8, 6 coupling transforms, conditioners of 2 x 128, 8 bins for splines. The
+floor is the bare matrix products of the conditioners at the rate this machine reaches on those very shapes (three
+times that with backward); `best peer / floor` says how much room there is. `condflow ONNX` is the same model as an
+exported graph, which is what the CPU service runs; it is no contestant. FrEIA 0.2 has no spline coupling. Weights are
+untrained and inputs random (seed 0): there is no data set."""
 
 
 @dataclass(frozen=True)
