@@ -36,7 +36,7 @@ def admin_routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["admin"])
     registry = parts.registry
 
-    @router.post("/admin/reload", operation_id="reload", responses=problem_responses(401, 403))
+    @router.post("/admin/reload", operation_id="reload", responses=problem_responses(401, 403, 404))
     async def reload(request: Request) -> Response:
         """Look at the store now, and try again what failed to load."""
         request.scope["condflow.record"].operation = "admin"

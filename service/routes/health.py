@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from service.documentation import problem_responses
 from service.parts import Parts
 from service.problems import Problem, unavailable
 
@@ -16,7 +17,7 @@ def health_routes(parts: Parts) -> APIRouter:
     """The routes that orchestrators and Prometheus ask."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/livez", operation_id="livez", summary="Is the process alive?")
+    @router.get("/livez", operation_id="livez", summary="Is the process alive?", responses=problem_responses(403, 503))
     async def livez(request: Request) -> Response:
         """200 while the event loop turns and the engine's device is there."""
         request.scope["condflow.record"].operation = "livez"
@@ -26,7 +27,9 @@ def health_routes(parts: Parts) -> APIRouter:
             )
         return JSONResponse({"status": "alive"})
 
-    @router.get("/readyz", operation_id="readyz", summary="May requests be sent here?")
+    @router.get(
+        "/readyz", operation_id="readyz", summary="May requests be sent here?", responses=problem_responses(403, 503)
+    )
     async def readyz(request: Request) -> Response:
         """200 once the default version of every model is loaded, until SIGTERM."""
         request.scope["condflow.record"].operation = "readyz"
@@ -36,7 +39,16 @@ def health_routes(parts: Parts) -> APIRouter:
             raise unavailable("loading", "models are still loading", 1.0)
         return JSONResponse({"status": "ready", "loaded": parts.registry.serving})
 
-    @router.get("/metrics", operation_id="metrics", summary="Prometheus metrics")
+    @router.get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={
+            200: {"description": "The text exposition.", "content": {METRICS_TYPE: {"schema": {"type": "string"}}}},
+            **problem_responses(401, 403),
+        },
+    )
     async def metrics(request: Request) -> Response:
         """The text exposition."""
         request.scope["condflow.record"].operation = "metrics"

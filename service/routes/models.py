@@ -29,7 +29,7 @@ def model_routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["models"])
     registry, limits = parts.registry, parts.settings.limits
 
-    @router.get("/models", operation_id="list-models", responses=problem_responses(503))
+    @router.get("/models", operation_id="list-models", responses=problem_responses(401, 403, 503))
     async def list_models(request: Request) -> Response:
         """All models with their versions and aliases, and the limits of this service."""
         request.scope["condflow.record"].operation = "models"
@@ -46,7 +46,7 @@ def model_routes(parts: Parts) -> APIRouter:
         ]
         return JSONResponse({"models": models, "limits": limits.model_dump()})
 
-    @router.get("/models/{name}", operation_id="show-model", responses=problem_responses(404, 503))
+    @router.get("/models/{name}", operation_id="show-model", responses=problem_responses(401, 403, 404, 503))
     async def show_model(request: Request, name: str) -> Response:
         """One model: versions, aliases, and of its default version signature, class names, limits and metrics."""
         request.scope["condflow.record"].operation = "models"
@@ -72,7 +72,11 @@ def model_routes(parts: Parts) -> APIRouter:
         }
         return JSONResponse(content)
 
-    @router.get("/models/{name}/versions/{version}", operation_id="show-version", responses=problem_responses(404, 503))
+    @router.get(
+        "/models/{name}/versions/{version}",
+        operation_id="show-version",
+        responses=problem_responses(401, 403, 404, 503),
+    )
     async def show_version(request: Request, name: str, version: str) -> Response:
         """The manifest of a version, named by its number, an alias or its digest."""
         request.scope["condflow.record"].operation = "models"
@@ -86,7 +90,7 @@ def model_routes(parts: Parts) -> APIRouter:
         response_class=Response,
         responses={
             200: {"description": "The file.", "content": {media: {} for media in FILE_TYPES.values()}},
-            **problem_responses(404, 503),
+            **problem_responses(401, 403, 404, 503),
         },
     )
     async def show_file(request: Request, name: str, version: str, path: str) -> Response:

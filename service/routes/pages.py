@@ -27,13 +27,21 @@ def page_routes() -> APIRouter:
     """Pages for people."""
     router = APIRouter(tags=["pages"])
 
-    @router.get("/", operation_id="playground", response_class=HTMLResponse)
+    @router.get("/", operation_id="playground", response_class=HTMLResponse, responses=problem_responses(403))
     async def playground(request: Request) -> Response:
         """The playground."""
         request.scope["condflow.record"].operation = "pages"
         return HTMLResponse(_read(_STATIC / "playground.html"), headers=_HEADERS)
 
-    @router.get("/static/{name}", operation_id="static", response_class=Response, responses=problem_responses(404))
+    @router.get(
+        "/static/{name}",
+        operation_id="static",
+        response_class=Response,
+        responses={
+            200: {"description": "The file.", "content": {media: {} for media in _TYPES.values()}},
+            **problem_responses(403, 404),
+        },
+    )
     async def static(request: Request, name: str) -> Response:
         """Scripts and styles of the pages."""
         request.scope["condflow.record"].operation = "pages"
@@ -42,13 +50,13 @@ def page_routes() -> APIRouter:
             raise Problem(404, "no-route", "no such file")
         return Response(_read(path), media_type=_TYPES[path.suffix])
 
-    @router.get("/docs", operation_id="docs", response_class=HTMLResponse)
+    @router.get("/docs", operation_id="docs", response_class=HTMLResponse, responses=problem_responses(401, 403))
     async def docs(request: Request) -> Response:
         """The reference of this API as one page."""
         request.scope["condflow.record"].operation = "pages"
         return HTMLResponse(reference_page(request.app.openapi()), headers=_HEADERS)
 
-    @router.get("/openapi.json", operation_id="openapi")
+    @router.get("/openapi.json", operation_id="openapi", responses=problem_responses(401, 403))
     async def openapi(request: Request) -> Response:
         """This API as OpenAPI."""
         request.scope["condflow.record"].operation = "pages"

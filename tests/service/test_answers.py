@@ -157,7 +157,9 @@ def test_npz(service: Running, loaded: dict[str, Loaded], operation: str, name: 
 MAIN = {"loglik": "log_likelihood", "encode": "latent"}
 
 
-@pytest.mark.parametrize(("operation", "name"), [case for case in CASES if case[1] in ("padded", "plain", "vector-joint", "grey")])
+@pytest.mark.parametrize(
+    ("operation", "name"), [case for case in CASES if case[1] in ("padded", "plain", "vector-joint", "grey")]
+)
 def test_npy(service: Running, loaded: dict[str, Loaded], operation: str, name: str) -> None:
     """The body is x, the answer its main array; everything else rides in the query and the headers."""
     if operation != "infer-condition" and name in ONE and operation != "loglik":

@@ -95,7 +95,9 @@ def test_no_admin_routes_without_an_admin_key(service: Running, store_path: Path
     assert not ring.has_scope("admin")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.", "[::2]:80", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.", "[::2]:80", ""]
+)
 def test_host_allow_list(service: Running, host: str) -> None:
     for method, path in (("GET", "/livez"), ("POST", "/loglik")):
         response = service.client.request(method, path, headers={"Host": host})
@@ -129,7 +131,19 @@ def test_no_cross_origin_answers(service: Running) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "name", "name:abc:infer", f"name:{'0' * 64}", f"name:{'0' * 64}:", f"name:{'0' * 64}:root", f"na me:{'0' * 64}:infer", f":{'0' * 64}:infer", f"name:{'G' * 64}:infer", f"name:{'0' * 64}:infer,root", f"name:{'0' * 64}:infer,infer"],
+    [
+        "",
+        "name",
+        "name:abc:infer",
+        f"name:{'0' * 64}",
+        f"name:{'0' * 64}:",
+        f"name:{'0' * 64}:root",
+        f"na me:{'0' * 64}:infer",
+        f":{'0' * 64}:infer",
+        f"name:{'G' * 64}:infer",
+        f"name:{'0' * 64}:infer,root",
+        f"name:{'0' * 64}:infer,infer",
+    ],
 )
 def test_bad_key_lines_stop_the_start(line: str) -> None:
     with pytest.raises(KeyLineError):

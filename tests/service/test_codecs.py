@@ -71,7 +71,11 @@ def test_npz_from_a_stream_that_cannot_seek() -> None:
     assert read_npz(pipe.getvalue(), ANY, LIMIT)["x"].tolist() == [0, 1, 2, 3]
 
 
-@given(arrays_of.arrays(st.sampled_from(["<f4", "<f8", "<i8", "|u1", "|b1"]), arrays_of.array_shapes(min_dims=0, min_side=0)))
+@given(
+    arrays_of.arrays(
+        st.sampled_from(["<f4", "<f8", "<i8", "|u1", "|b1"]), arrays_of.array_shapes(min_dims=0, min_side=0)
+    )
+)
 @settings(max_examples=50, deadline=None)
 def test_numpy_reads_what_is_written(array: np.ndarray) -> None:
     np.testing.assert_array_equal(np.load(io.BytesIO(write_npy(array)), allow_pickle=False), array)

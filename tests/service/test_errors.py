@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import threading
@@ -127,7 +128,9 @@ def test_422_cannot_answer_says_why(service: Running, operation: str, body: dict
     assert reason in document["detail"]
 
 
-@pytest.mark.parametrize("name", ["nobody", "../labels", "labels/../x", "LABELS", "a" * 150, "ünï", "labels\u0000", "."])
+@pytest.mark.parametrize(
+    "name", ["nobody", "../labels", "labels/../x", "LABELS", "a" * 150, "ünï", "labels\u0000", "."]
+)
 def test_404_unknown_models(service: Running, name: str) -> None:
     problem(service.client.post("/loglik", json={**GOOD, "model": name}), 404, "/model")
     if name not in (".", "labels\u0000"):
@@ -139,17 +142,23 @@ def test_404_unknown_versions(service: Running, version: int | str) -> None:
     problem(service.client.post("/loglik", json={**GOOD, "version": version}), 404, "/version")
 
 
-@pytest.mark.parametrize("path", ["/nope", "/models/labels/nope", "/v1/models", "/sample/", "/static/nope.js", "/admin/reload"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/models/labels/nope", "/v1/models", "/sample/", "/static/nope.js", "/admin/reload"]
+)
 def test_404_routes(service: Running, path: str) -> None:
     problem(service.client.get(path), 404)
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/sample"), ("POST", "/models"), ("DELETE", "/models/labels"), ("PUT", "/")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/sample"), ("POST", "/models"), ("DELETE", "/models/labels"), ("PUT", "/")]
+)
 def test_405(service: Running, method: str, path: str) -> None:
     problem(service.client.request(method, path), 405)
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/x-ndjson", "image/png", "application/json;q=0", "image/*"])
+@pytest.mark.parametrize(
+    "accept", ["text/html", "application/x-ndjson", "image/png", "application/json;q=0", "image/*"]
+)
 def test_406(service: Running, accept: str) -> None:
     problem(service.client.post("/loglik", json=GOOD, headers={"Accept": accept}), 406)
 
@@ -177,7 +186,8 @@ def test_accept_chooses(service: Running, accept: str, media: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/octet-stream", "json"]
+    "media",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/octet-stream", "json"],
 )
 def test_415(service: Running, media: str) -> None:
     headers = {"Content-Type": media} if media else {}
@@ -226,7 +236,14 @@ def test_query_beside_json_is_refused(service: Running) -> None:
 
 
 LIMITS = Limits(
-    rows=10, samples=20, draws=8, engine_rows=20, json_bytes=4000, binary_bytes=2000, answer_bytes=300, json_answer_bytes=400
+    rows=10,
+    samples=20,
+    draws=8,
+    engine_rows=20,
+    json_bytes=4000,
+    binary_bytes=2000,
+    answer_bytes=300,
+    json_answer_bytes=400,
 )
 
 
@@ -380,10 +397,8 @@ def raw(service: Running, request: bytes) -> bytes:
 )
 def test_garbage_on_the_socket_is_a_400(service: Running, request_: bytes) -> None:
     answer = b""
-    try:
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
         answer = raw(service, request_)
-    except (ConnectionResetError, BrokenPipeError):
-        pass
     assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 404")), answer[:200]
     assert service.client.get("/livez").status_code == 200
 

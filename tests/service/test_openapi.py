@@ -50,7 +50,9 @@ def test_examples_fit_their_schemas(document: dict[str, Any], operation: str) ->
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_example_for_every_kind_of_condition(operation: str) -> None:
     names = " ".join(REQUESTS[operation])
-    kinds = ("label", "vector", "image") if operation == "infer-condition" else ("no_condition", "label", "vector", "image")
+    kinds = (
+        ("label", "vector", "image") if operation == "infer-condition" else ("no_condition", "label", "vector", "image")
+    )
     assert all(kind in names for kind in kinds)
 
 

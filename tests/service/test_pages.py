@@ -40,7 +40,9 @@ def test_manifest(service: Running, reference: str) -> None:
     assert again == content
 
 
-@pytest.mark.parametrize(("path", "media", "content"), [("card.md", "text/markdown", CARD), ("samples.png", "image/png", PNG_BYTES)])
+@pytest.mark.parametrize(
+    ("path", "media", "content"), [("card.md", "text/markdown", CARD), ("samples.png", "image/png", PNG_BYTES)]
+)
 def test_files_are_sandboxed(service: Running, path: str, media: str, content: bytes) -> None:
     response = service.client.get(f"/models/labels/versions/1/files/{path}")
     assert response.content == content
@@ -52,7 +54,18 @@ def test_files_are_sandboxed(service: Running, path: str, media: str, content: b
 
 @pytest.mark.parametrize(
     "path",
-    ["notes.html", "weights.safetensors", "score.onnx", "nope.md", "../1.json", "..%2f1.json", "%2e%2e/1.json", "/etc/passwd", "card.md/", ""],
+    [
+        "notes.html",
+        "weights.safetensors",
+        "score.onnx",
+        "nope.md",
+        "../1.json",
+        "..%2f1.json",
+        "%2e%2e/1.json",
+        "/etc/passwd",
+        "card.md/",
+        "",
+    ],
 )
 def test_other_files_are_not_shown(service: Running, path: str) -> None:
     assert service.client.get(f"/models/labels/versions/1/files/{path}").status_code == 404
@@ -79,7 +92,9 @@ def test_pages_load_nothing_from_elsewhere(service: Running, path: str) -> None:
 def test_the_script_never_writes_markup() -> None:
     """Model names, class names and messages are untrusted text: nothing may turn text into elements."""
     script = (STATIC / "playground.js").read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|http:|https:|\bsrcdoc\b", script)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|http:|https:|\bsrcdoc\b", script
+    )
 
 
 def test_hostile_names_stay_text(service: Running) -> None:

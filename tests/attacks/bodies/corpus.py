@@ -30,7 +30,9 @@ class Attack:
     field: str | None = None
 
 
-def header(descr: object = "'<f4'", order: object = False, shape: object = "(2, 2)", version: bytes = b"\x01\x00") -> bytes:
+def header(
+    descr: object = "'<f4'", order: object = False, shape: object = "(2, 2)", version: bytes = b"\x01\x00"
+) -> bytes:
     text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
     text += b" " * (-(len(text) + 11) % 64) + b"\n"
     return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text
@@ -90,7 +92,10 @@ def npy_attacks() -> list[Attack]:
         attack("header of 4 GB", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'descr'"),
         attack("header not UTF-8", b"\x93NUMPY\x01\x00\x04\x00\xff\xfe\xff\xfe" + data),
         attack("unknown version", header(version=b"\x09\x00") + data),
-        attack("extra key", b"\x93NUMPY\x01\x00\x3a\x00{'descr':'<f4','fortran_order':False,'shape':(2,2),'x':1,}     " + data),
+        attack(
+            "extra key",
+            b"\x93NUMPY\x01\x00\x3a\x00{'descr':'<f4','fortran_order':False,'shape':(2,2),'x':1,}     " + data,
+        ),
         attack("too few bytes", header() + data[:-1]),
         attack("too many bytes", header() + data + b"\0"),
         attack("only magic", b"\x93NUMPY"),
@@ -113,7 +118,7 @@ def npz_attacks() -> list[Attack]:
         return Attack(f"npz {name}", NPZ, body, statuses or (400,), field)
 
     huge = header(shape=f"({10 * GIGABYTE // 8}, 2)")
-    attacks = [
+    return [
         attack("claims 12 GB inside", archive(("x.npy", header(shape="(1500000000, 2)") + b"\0" * 16))),
         attack("bomb of 100 MB that claims 144 bytes", bomb(100_000_000, 144)),
         attack("bomb of 1 GB that says so", bomb(1_000_000_000, 1_000_000_000), 413, field=None),
@@ -148,7 +153,6 @@ def npz_attacks() -> list[Attack]:
         attack("no x", archive(), 422),
         attack("NaN", archive(("x.npy", header() + struct.pack("<4f", 0, 0, float("nan"), 0))), 422, field="/x/1/0"),
     ]
-    return attacks
 
 
 def bomb(inflated: int, claimed: int) -> bytes:
@@ -183,9 +187,28 @@ def overlapping() -> bytes:
     size = len(local) + len(inner)
     crc = zlib.crc32(local + inner)
     whole = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, crc, size, size, 5, 0) + b"x.npy" + local + inner
-    first = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, crc, size, size, 5, 0, 0, 0, 0, 0, 0) + b"x.npy"
+    first = (
+        struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, crc, size, size, 5, 0, 0, 0, 0, 0, 0) + b"x.npy"
+    )
     second = struct.pack(
-        "<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, zlib.crc32(inner), len(inner), len(inner), 13, 0, 0, 0, 0, 0, 35
+        "<4s6H3L5H2L",
+        b"PK\x01\x02",
+        20,
+        20,
+        0,
+        0,
+        0,
+        0,
+        zlib.crc32(inner),
+        len(inner),
+        len(inner),
+        13,
+        0,
+        0,
+        0,
+        0,
+        0,
+        35,
     )
     second += b"condition.npy"
     tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2, 2, len(first) + len(second), len(whole), 0)
@@ -211,7 +234,9 @@ def json_attacks() -> list[Attack]:
         attack("integer past 64 bits", x(f"[[{10**60}, 0]]"), 422, field="/x/0/0"),
         attack("duplicate names", b'{"model": "labels", "x": [0, 0], "x": [1, 1]}', field="/x"),
         attack("duplicate names by escapes", b'{"model": "labels", "x": [0, 0], "\\u0078": [1, 1]}', field="/x"),
-        attack("duplicate names inside", b'{"model": "labels", "x": [0, 0], "condition": {"a": 1, "a": 2}}', field="/a"),
+        attack(
+            "duplicate names inside", b'{"model": "labels", "x": [0, 0], "condition": {"a": 1, "a": 2}}', field="/a"
+        ),
         attack("lone surrogate", b'{"model": "\\ud800", "x": [0, 0]}', 400, 404),
         attack("bytes that are not UTF-8", b'{"model": "\xff\xfe", "x": [0, 0]}'),
         attack("byte order mark", b'\xef\xbb\xbf{"model": "labels", "x": [0, 0]}'),
