@@ -93,3 +93,32 @@ def test_the_spline_increases() -> None:
     layer = catalogue.randomize(SplineCoupling(1, MLP, ConditionShape(), bins=16).double(), scale=0.2)
     z, _ = layer(torch.linspace(-6, 6, 5001, dtype=torch.float64)[:, None], Condition.none())
     assert (z.diff(dim=0) > 0).all()
+
+
+@pytest.mark.parametrize("first", [1, 4])
+@pytest.mark.parametrize("transforms", ["first", "second"])
+@pytest.mark.parametrize("coupling", COUPLINGS)
+def test_halves_of_a_chosen_size(coupling: type[Coupling], transforms: str, first: int) -> None:
+    layer = catalogue.randomize(
+        coupling(5, partial(MLP, width=8), ConditionShape(), transforms=transforms, first=first)
+    )
+    layer.double()
+    x, z = catalogue.data("affine", 3, 5), catalogue.latents(3, 5)
+    moved = (layer(x, Condition.none())[0] != x).all(0)
+    assert moved.tolist() == [(index < first) == (transforms == "first") for index in range(5)]
+    checks.check_round_trip(layer, x, z, Condition.none())
+    checks.check_log_det(layer, x, Condition.none())
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_an_empty_half_is_refused(first: int) -> None:
+    with pytest.raises(ValueError, match="first: expected between 1 and 2"):
+        AffineCoupling(3, MLP, ConditionShape(), first=first)
+
+
+def test_neighbours_with_other_halves_are_kept_apart() -> None:
+    layers = [AffineCoupling(5, partial(MLP, width=8), ConditionShape(), first=first) for first in (2, 3, 3)]
+    composition = catalogue.randomize(Composition(layers).double())
+    x, z = catalogue.data("affine", 3, 5), catalogue.latents(3, 5)
+    checks.check_round_trip(composition, x, z, Condition.none())
+    checks.check_log_det(composition, x, Condition.none())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from flows.bijections.linear import LULinear
@@ -43,3 +44,16 @@ def test_lu_linear_log_det_is_that_of_its_matrix() -> None:
         torch.nn.init.normal_(parameter, std=0.5)
     image, log_det = linear(torch.eye(6, dtype=torch.float64), Condition.none())
     torch.testing.assert_close(torch.linalg.slogdet(image - linear.bias).logabsdet.expand(6), log_det)
+
+
+def test_a_given_order_is_kept() -> None:
+    x = torch.tensor([[10.0, 20.0, 30.0]])
+    permutation = FixedPermutation(3, order=[2, 0, 1])
+    assert permutation(x, Condition.none())[0].tolist() == [[30.0, 10.0, 20.0]]
+    assert torch.equal(permutation.inverse(permutation(x, Condition.none())[0], Condition.none())[0], x)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [0, 0, 1], [1, 2, 3]])
+def test_an_order_that_is_none_is_refused(order: list[int]) -> None:
+    with pytest.raises(ValueError, match="order: expected every index from 0 to 2 once"):
+        FixedPermutation(3, order=order)
