@@ -403,17 +403,19 @@ def test_garbage_on_the_socket_is_a_400(service: Running, request_: bytes) -> No
     assert service.client.get("/livez").status_code == 200
 
 
+HEAD = b"POST /loglik HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+HALF = HEAD + b"Content-Length: 500\r\n\r\n{"
+
+
 def test_a_client_that_leaves_in_its_body(service: Running) -> None:
-    head = b"POST /loglik HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
-        connection.sendall(head)
+        connection.sendall(HALF)
     until(lambda: service.parts.admission.requests == 0)
     assert service.client.post("/loglik", json=GOOD).status_code == 200
 
 
 def test_408_a_body_that_does_not_come(store_path: Path) -> None:
     with running(store_path, body_timeout_s=0.05) as service:
-        head = b"POST /loglik HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
         with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
-            connection.sendall(head)
+            connection.sendall(HALF)
             assert connection.recv(65536).startswith(b"HTTP/1.1 408")

@@ -12,7 +12,7 @@ import yaml
 from service.app import create_app
 from service.examples import REQUESTS, RESPONSES
 from service.openapi import openapi_of, openapi_text
-from service.settings import Settings
+from service.settings import Limits, Settings
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ("sample", "loglik", "infer-condition", "encode")
@@ -30,7 +30,7 @@ def test_the_file_is_in_sync() -> None:
 
 
 def test_it_does_not_depend_on_the_environment() -> None:
-    other = Settings(store=Path("elsewhere"), port=1, limits={"rows": 5})  # type: ignore[arg-type]
+    other = Settings(store=Path("elsewhere"), port=1, limits=Limits(rows=5))
     assert openapi_of(create_app(other))() == openapi_of(create_app(Settings()))()
 
 

@@ -21,7 +21,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class Attack:
-    """Sent to /loglik of model `labels` (or `grey` for pictures): `field` must be named in the refusal, if any can be."""
+    """Sent to /loglik of model `labels` (or `grey` for pictures); the refusal must name `field`, if there is one."""
 
     name: str
     media: str
@@ -267,7 +267,7 @@ def picture_attacks() -> list[Attack]:
         text = base64.b64encode(content).decode()
         return Attack(f"png {name}", JSON, f'{{"model": "grey", "x": "{text}"}}'.encode(), (422,), field)
 
-    def saved(mode: str, size: tuple[int, int] = (2, 2), colour: object = 0, **options: object) -> bytes:
+    def saved(mode: str, size: tuple[int, int] = (2, 2), colour: int | tuple[int, ...] = 0, **options: object) -> bytes:
         buffer = io.BytesIO()
         Image.new(mode, size, colour).save(buffer, "PNG", **options)
         return buffer.getvalue()
