@@ -66,8 +66,22 @@ def trace(function: Function, inputs: tuple[Tensor, ...]) -> onnx.ModelProto:
     ):
         clean(model)
     proto = onnx_ir.to_proto(model)
+    _declare_outputs(proto, function, inputs)
     _strip(proto)
     return proto
+
+
+@torch.no_grad()
+def _declare_outputs(proto: onnx.ModelProto, function: Function, inputs: tuple[Tensor, ...]) -> None:
+    """Output shapes as torch has them: shape inference loses track of some, and readers check them."""
+    outputs = function(*inputs)
+    tensors = outputs if isinstance(outputs, tuple) else (outputs,)
+    for value, tensor in zip(proto.graph.output, tensors, strict=True):
+        shape = value.type.tensor_type.shape
+        del shape.dim[:]
+        shape.dim.add().dim_param = "rows"
+        for length in tensor.shape[1:]:
+            shape.dim.add().dim_value = length
 
 
 class WeightsFile:

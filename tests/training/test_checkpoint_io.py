@@ -28,7 +28,9 @@ def same(left: object, right: object) -> bool:
     if isinstance(left, torch.Tensor):
         return isinstance(right, torch.Tensor) and left.dtype == right.dtype and torch.equal(left, right)
     if isinstance(left, dict):
-        return isinstance(right, dict) and list(left) == list(right) and all(same(left[key], right[key]) for key in left)
+        return (
+            isinstance(right, dict) and list(left) == list(right) and all(same(left[key], right[key]) for key in left)
+        )
     if isinstance(left, list | tuple):
         return type(left) is type(right) and len(left) == len(right) and all(map(same, left, right))
     return type(left) is type(right) and left == right

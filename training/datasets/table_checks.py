@@ -7,7 +7,7 @@ import numpy as np
 from training.errors import DataError
 
 CHECKED_ROWS = 20_000
-DETERMINED = 1e-4
+DETERMINED = 1e-6
 
 
 def missing(arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -55,15 +55,17 @@ def refuse_dependent(names: list[str], x: np.ndarray) -> None:
 def refuse_leaks(x_names: list[str], x: np.ndarray, names: list[str], condition: np.ndarray) -> None:
     """Raises DataError where the condition determines a column of x: given it, that column's density is a spike.
 
-    Found where sorting by a column of the condition leaves x hardly any jump between neighbours (von Neumann's ratio
-    mean (x_(i+1) - x_(i))^2 / 2 var x, which is the unexplained share of the variance), or where x is a linear function of
-    the whole condition.
+    Found where sorting by a column of the condition leaves the ranks of x hardly any jump between neighbours (von
+    Neumann's ratio, mean (r_(i+1) - r_i)^2 / 2 var r: the unexplained share of the variance, and 6 / rows^2 for a
+    monotone function), or where x is a linear function of the whole condition.
     """
     chosen = _some(len(x))
     x, condition = x[chosen], condition[chosen]
+    smooth = max(DETERMINED, 8 / len(x) ** 2)
     for j, x_name in enumerate(x_names):
+        ranks = np.unique(x[:, j], return_inverse=True)[1].astype(np.float64)
         for k, name in enumerate(names):
-            if _jumps(x[:, j], condition[:, k]) < DETERMINED:
+            if _jumps(ranks, condition[:, k]) < smooth:
                 raise DataError(_leak(name, x_name))
         if _unexplained(x[:, j], condition) < DETERMINED:
             raise DataError(_leak(", ".join(names), x_name))
@@ -90,10 +92,10 @@ def _some(rows: int) -> np.ndarray:
     return np.random.default_rng(0).choice(rows, CHECKED_ROWS, replace=False)
 
 
-def _jumps(x: np.ndarray, c: np.ndarray) -> float:
-    """Von Neumann's ratio of x in the order of c. Ties in c are broken by the order of the rows."""
-    ordered = x[np.argsort(c, kind="stable")]
-    return float((np.diff(ordered) ** 2).mean() / (2 * x.var()))
+def _jumps(values: np.ndarray, c: np.ndarray) -> float:
+    """Von Neumann's ratio of the values in the order of c; ties in c are broken by the order of the rows."""
+    ordered = values[np.argsort(c, kind="stable")]
+    return float((np.diff(ordered) ** 2).mean() / (2 * values.var()))
 
 
 def _unexplained(target: np.ndarray, columns: np.ndarray) -> float:

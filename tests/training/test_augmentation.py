@@ -1,0 +1,38 @@
+"""Augmentation: whole pixels move, nothing else changes."""
+
+from __future__ import annotations
+
+import torch
+
+from training.augmentation import Augmentation, erased, shifted
+
+
+def test_each_image_is_one_of_its_shifts() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(40, 2, 6, 5)
+    moved = shifted(images, 1, flip=True)
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
+    for image, source in zip(moved, padded, strict=True):
+        windows = [source[:, i : i + 6, j : j + 5] for i in range(3) for j in range(3)]
+        assert any(torch.equal(image, window) or torch.equal(image, window.flip(2)) for window in windows)
+    assert len({tuple(image.flatten().tolist()) for image in shifted(images[:1].expand(200, -1, -1, -1), 1, True)}) == 18
+
+
+def test_erasing_removes_one_rectangle() -> None:
+    torch.manual_seed(0)
+    images = torch.ones(200, 1, 28, 28)
+    result = erased(images, 0.5, 4, 12)
+    touched = [image for image in result if image.min() == 0]
+    assert 70 < len(touched) < 130
+    for image in touched:
+        rows, columns = torch.where(image[0] == 0)
+        height, width = int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
+        assert len(rows) == height * width and 4 <= height <= 12 and 4 <= width <= 12
+
+
+def test_there_is_none_outside_training() -> None:
+    images = torch.rand(4, 1, 28, 28)
+    augmentation = Augmentation(shift=2, flip=True, erase=1.0)
+    assert all(view is images for view in augmentation.pair(images, training=False))
+    target, seen = augmentation.pair(images, training=True)
+    assert not torch.equal(target, images) and not torch.equal(target, seen)

@@ -1,0 +1,114 @@
+"""The command line: help, lists, plain errors, and the whole way from a table to a published version."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from inference import load, log_likelihood
+from inference.work import answer
+from model_store import Store
+from tests.training.conftest import TINY
+from training import recipe as recipes
+from training.cli import app
+
+
+def run(*arguments: object, **environment: str) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200", **environment})
+
+
+@pytest.mark.parametrize("command", [(), ("fit",), ("evaluate",), ("list",), ("show",)])
+def test_help(command: tuple[str, ...]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0 and "Usage" in result.output
+    if command == ("fit",):
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+        for option in ("--set", "--store", "--publish", "--init", "--resume", "--device", "--run-dir", "--data"):
+            assert option in plain
+
+
+def test_list_names_every_recipe() -> None:
+    output = run("list").output
+    assert all(name in output for name in recipes.names())
+
+
+def test_show_fills_in_the_defaults_and_takes_settings() -> None:
+    output = run("show", "mnist", "--set", "data.classes=[3,8]", "--set", "fit.rate=1e-4").output
+    assert "classes:\n  - 3\n  - 8\n" in output and "rate: 0.0001" in output and "checkpoint_steps: 500" in output
+    assert "set: table" in run("show", "table").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "mnits"), "did you mean 'mnist'"),
+        (("fit", "digits", "--set", "fit.epoch=1"), "fit.epoch: unknown key; did you mean 'epochs'?"),
+        (("fit", "digits", "--set", "fit.epochs"), "expected key=value"),
+        (("fit", "digits", "--data", "a.csv"), "go with the recipe table"),
+        (("fit", "table"), "needs --data FILE"),
+        (("fit", "table", "--data", "absent.csv", "--x", "a"), "absent.csv does not exist"),
+        (("fit", "table", "--data", "absent.csv"), "needs --x NAMES"),
+        (("fit", "digits", "--publish", "No/Such"), "--publish:"),
+        (("fit", "digits", "--init", "nobody@3"), "--init nobody@3"),
+        (("evaluate", "nobody"), "nobody"),
+        (("show", "nobody.yaml"), "no such file"),
+    ],
+)
+def test_errors_are_one_plain_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    store = () if arguments[0] == "show" else ("--store", tmp_path / "store")
+    result = run(*arguments, *store)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr and "Traceback" not in result.output
+    assert not (tmp_path / "store").exists()
+
+
+def write_recipe(folder: Path, **overrides: Any) -> Path:
+    import yaml
+
+    content = recipes.changed(TINY, {key.replace("__", "."): value for key, value in overrides.items()})
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_resume_without_a_fit(tmp_path: Path) -> None:
+    result = run("fit", write_recipe(tmp_path), "--resume", "--run-dir", tmp_path / "run")
+    assert result.exit_code == 2 and "there is no fit to go on with" in result.stderr
+
+
+def test_from_a_table_to_a_version_and_on_from_there(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    dose = random.normal(size=600)
+    frame = {"pulse": 60 + 5 * dose + random.normal(size=600), "pressure": random.normal(size=600), "dose": dose}
+    pl.DataFrame(frame).write_csv(tmp_path / "patients.csv")
+    small = ("--set", "fit.epochs=2", "--set", "fit.steps_per_epoch=5", "--set", "model.blocks=2", "--set", "model.conditioner.width=16")
+    table = ("--data", tmp_path / "patients.csv", "--x", "pulse, pressure", "--condition", "dose")
+    common = (*table, *small, "--store", tmp_path / "store", "--run-dir", tmp_path / "run")
+
+    result = run("fit", "table", *common, "--publish", "patients")
+    assert result.exit_code == 0, result.output
+    assert "standardised" in result.output and "published patients@1" in result.output
+
+    store = Store.open(tmp_path / "store")
+    manifest = store.resolve("patients")
+    assert manifest.lineage.recipe == "table" and len(manifest.lineage.data_digest) == 64
+    assert manifest.signature.data.names == ("pulse", "pressure")
+    paths = {entry.path for entry in manifest.files}
+    assert {"card.md", "metrics.json", "training.csv", "prior_sample.safetensors", "weights.safetensors"} <= paths
+    loaded = load(store, "patients")
+    found = answer(loaded.engine, log_likelihood(loaded, np.float32([[60.0, 0.0]]), np.float32([[0.0]])))
+    assert np.isfinite(found.log_likelihood).all()
+
+    warm = run("fit", "table", *common, "--publish", "patients", "--init", "patients@1")
+    assert warm.exit_code == 0, warm.output
+    assert store.resolve("patients").lineage.parents == ("patients@1",)
+
+    checked = run("evaluate", "patients@1", "--store", tmp_path / "store", "--output", tmp_path / "card")
+    assert checked.exit_code == 0, checked.output
+    assert (tmp_path / "card" / "card.md").exists()
