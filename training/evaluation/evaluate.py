@@ -117,5 +117,5 @@ def _labels(split: Split) -> np.ndarray:
 
 
 def _rounded(value: float) -> float | None:
-    """Seven digits; None for what JSON cannot say."""
-    return float(f"{value:.7g}") if math.isfinite(value) else None
+    """Seven digits, no negative zero; None for what JSON cannot say."""
+    return float(f"{value:.7g}") + 0.0 if math.isfinite(value) else None

@@ -56,5 +56,10 @@ def labels_section(
 
 
 def validation_temperature(log_posterior: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of least validation label NLL, to six digits so that it survives being written down."""
+    """The temperature of least validation label NLL, to six digits so that it survives being written down.
+
+    1 where every validation row is right: colder is then always better, and the rows say nothing about how cold.
+    """
+    if accuracy(log_posterior, labels) == 1.0:
+        return 1.0
     return float(f"{fit_temperature(log_posterior, labels):.6g}")

@@ -15,7 +15,7 @@ from training.plots.figure import ACCENT, GREY, INK, add_legend, new_figure, to_
 def training_curve(series: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str = "loss (nats)") -> bytes:
     """Loss against epoch, one line per named series of (epochs, values); the best value of the last series is marked.
 
-    The vertical range leaves out the steep beginning: it spans the values after the first tenth.
+    The vertical range leaves out the steep beginning: it spans the values after the first quarter.
     """
     figure, (ax,) = new_figure(5.6, 3.2)
     shown: list[np.ndarray] = []
@@ -23,7 +23,7 @@ def training_curve(series: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: st
     for index, (name, (epochs, values)) in enumerate(series.items()):
         x, y = np.asarray(epochs, np.float64), np.asarray(values, np.float64)
         ax.plot(x, y, color=INK if index == last else GREY, linewidth=1.6, label=name)
-        shown.append(y[len(y) // 10 :])
+        shown.append(y[len(y) // 4 :])
         if index == last and np.isfinite(y).any():
             best = int(np.nanargmin(y))
             ax.plot(

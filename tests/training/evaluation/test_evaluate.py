@@ -17,6 +17,7 @@ from training.diagnostics.calibration import temper
 from training.diagnostics.classification import label_nll
 from training.evaluation.asking import Asked
 from training.evaluation.evaluate import Evaluation, evaluate
+from training.evaluation.labels import validation_temperature
 from training.recipe import EvaluationSettings
 
 Version = tuple[Loaded, Dataset]
@@ -124,3 +125,9 @@ def test_a_vector_condition_is_read_back_and_names_are_only_text(vector_version:
 def test_a_data_set_that_does_not_fit_is_refused(mixture_version: Version, latent_version: Version) -> None:
     with pytest.raises(ValueError, match="x \\(2,\\)"):
         evaluate(mixture_version[0], latent_version[1], FEW)
+
+
+def test_a_temperature_that_the_rows_cannot_tell_stays_one() -> None:
+    certain = np.log(np.array([[0.9, 0.1], [0.2, 0.8]]))
+    assert validation_temperature(certain, np.array([0, 1])) == 1.0
+    assert validation_temperature(np.repeat(certain, 2, axis=0), np.array([0, 1, 1, 1])) > 1.0
