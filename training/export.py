@@ -170,13 +170,15 @@ def _measure(
                     f"torch says {reference.shape}"
                 )
             difference = np.abs(got[name] - reference)
+            if not np.isfinite(difference).all():
+                raise ExportError(f"{function.operation}: {name} is not finite on the examples, or the weights are not")
             error = float(difference.max(initial=0.0))
             absolute = max(absolute, error)
             if _is_integer(function, name):
                 _check_integers(function, difference)
                 continue
             relative = max(relative, error / max(float(np.abs(reference).max(initial=0.0)), 1e-6))
-    if not relative <= tolerance:  # NaN too
+    if relative > tolerance:
         raise ExportError(
             f"{function.operation}: the graph is {relative:.1e} away from torch in float64, allowed is {tolerance:.1e}"
         )

@@ -38,6 +38,7 @@ class SplineCoupling(Coupling):
         parameters = spline.parameters_per_element
         super().__init__(features, conditioner, condition, parameters=parameters, transforms=transforms, first=first)
         self.spline = spline
+        self.moved = self.sizes[0 if self.transforms_first else 1]
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """The spline, upwards."""
@@ -50,4 +51,4 @@ class SplineCoupling(Coupling):
 
     def _raw(self, passed: Tensor, c: Condition) -> Tensor:
         raw: Tensor = self.conditioner(passed, c)
-        return raw.unflatten(1, (-1, self.spline.parameters_per_element))
+        return raw.unflatten(1, (self.moved, self.spline.parameters_per_element))
