@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from inference.array_engine import ArrayEngine
 from inference.engine import EngineError
 from inference.errors import (
     ChangedFile,
@@ -31,8 +32,9 @@ from inference.loaded import Loaded
 from inference.onnx_engine import OnnxEngine
 from inference.weights import Tensors, read_tensors
 from model_store.manifest import Manifest
-from model_store.signature import LabelCondition, Operation, VectorCondition
+from model_store.signature import LabelCondition, Operation, Signature, VectorCondition
 
+ARCHITECTURE = "architecture.json"
 PRIOR_SAMPLE = "prior_sample.safetensors"
 Read = Callable[[str], bytes]
 
@@ -49,7 +51,9 @@ class Store(Protocol):
         ...
 
 
-def load(store: Store, name: str, reference: int | str | None = None, *, threads: int = 1) -> Loaded:
+def load(
+    store: Store, name: str, reference: int | str | None = None, *, threads: int = 1, device: str = "cpu"
+) -> Loaded:
     """Resolve `name@reference` (None: alias champion, else the highest version), verify it and build its engine.
 
     Raises:
@@ -57,11 +61,15 @@ def load(store: Store, name: str, reference: int | str | None = None, *, threads
         model_store errors: the reference means nothing, or a blob is not to be had.
     """
     manifest = store.resolve(name, reference)
-    return load_version(manifest, lambda path: store.read(manifest, path), threads=threads)
+    return load_version(manifest, lambda path: store.read(manifest, path), threads=threads, device=device)
 
 
-def load_version(manifest: Manifest, read: Read | Mapping[str, bytes], *, threads: int = 1) -> Loaded:
+def load_version(
+    manifest: Manifest, read: Read | Mapping[str, bytes], *, threads: int = 1, device: str = "cpu"
+) -> Loaded:
     """Verify and load a version whose bytes `read(path)` gives (or a mapping holds), in a store or before publication.
+
+    `device` "cpu" runs the graphs in ONNX Runtime with `threads`; anything else runs the architecture in torch there.
 
     Raises:
         LoadError: the version is refused; its subclass says why.
@@ -79,10 +87,13 @@ def load_version(manifest: Manifest, read: Read | Mapping[str, bytes], *, thread
         tensors[operation] = check_graph(graphs[operation], path, operation, signature, weights)
     prior_sample = _prior_sample(manifest, files)
     probe = read_tensors(_need(files, manifest.probe.path), manifest.probe.path)
-    try:
-        engine = OnnxEngine(signature, graphs, tensors, threads)
-    except EngineError as error:
-        raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
+    if device == "cpu":
+        try:
+            engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, threads)
+        except EngineError as error:
+            raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
+    else:
+        engine = _torch_engine(signature, _need(files, ARCHITECTURE), weights, device)
     try:
         for operation in signature.operations:
             _check_probe(engine, operation, probe, manifest)
@@ -90,6 +101,16 @@ def load_version(manifest: Manifest, read: Read | Mapping[str, bytes], *, thread
         engine.close()
         raise
     return Loaded(manifest, manifest.digest, engine, prior_sample)
+
+
+def _torch_engine(signature: Signature, architecture: bytes, weights: Tensors, device: str) -> ArrayEngine:
+    from inference.torch_engine import TorchEngine  # torch is imported only where it runs
+
+    tensors = {name: weights.array(name) for name in weights.entries}
+    try:
+        return TorchEngine(signature, architecture, tensors, device)
+    except (EngineError, ValueError) as error:
+        raise WrongKey(f"torch cannot build it: {error}", ARCHITECTURE) from error
 
 
 def _check_manifest(manifest: Manifest) -> None:
@@ -150,7 +171,7 @@ def _entry(tensors: Tensors, key: str, path: str) -> Any:
     return tensors.entries[key]
 
 
-def _check_probe(engine: OnnxEngine, operation: Operation, probe: Tensors, manifest: Manifest) -> None:
+def _check_probe(engine: ArrayEngine, operation: Operation, probe: Tensors, manifest: Manifest) -> None:
     path, signature = manifest.probe.path, manifest.signature
     prefix = f"{operation}.input."
     names = {key.removeprefix(prefix) for key in probe.entries if key.startswith(prefix)}

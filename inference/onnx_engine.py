@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime
 
+from inference.array_engine import ArrayEngine
 from inference.engine import Arrays, EngineError, EngineOutOfMemory
-from inference.shapes import input_shape, output_shape
-from model_store.signature import LabelCondition, Operation, Signature
+from model_store.signature import Operation, Signature
 
 
-class OnnxEngine:
+class OnnxEngine(ArrayEngine):
     """Runs each operation's graph in a session of its own; thread-safe.
 
     Args:
@@ -34,70 +34,29 @@ class OnnxEngine:
         weights: Mapping[Operation, Mapping[str, np.ndarray]],
         threads: int = 1,
     ) -> None:
-        self.signature = signature
+        super().__init__(signature)
         self._sessions = {
             operation: _session(graphs[operation], weights.get(operation, {}), threads)
             for operation in signature.operations
         }
-        self._columns = {
-            operation: {name: _column(signature, name) for name in signature.inputs(operation)}
-            for operation in signature.operations
-        }
 
-    def run(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
-        """Answer one batch: floats as float32, labels as int64, integer data as uint8 (NaN becomes 0).
-
-        Raises:
-            EngineError: unknown operation, wrong inputs, a failure of ONNX Runtime, or the engine is closed.
-            EngineOutOfMemory: there was no memory for the batch.
-        """
+    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
+        """One run of the operation's session."""
         session = self._sessions.get(operation)
         if session is None:
-            raise EngineError(f"no `{operation}` here" if operation not in self._columns else "the engine is closed")
-        feed = self._feed(operation, inputs)
-        names = self.signature.outputs(operation)
+            raise EngineError("the engine is closed")
         try:
-            outputs = session.run(names, feed)
+            outputs: Sequence[np.ndarray] = session.run(self.signature.outputs(operation), feed)
         except MemoryError as error:
             raise EngineOutOfMemory(f"{operation}: {error}") from error
         except Exception as error:  # ONNX Runtime's exceptions share no base class but this one
             kind = EngineOutOfMemory if "allocate" in str(error).lower() else EngineError
             raise kind(f"{operation}: {error}") from error
-        rows = len(next(iter(feed.values())))
-        result: Arrays = {}
-        for name, array in zip(names, outputs, strict=True):
-            wanted = (rows, *output_shape(self.signature, operation, name))
-            if array.shape != wanted:
-                raise EngineError(f"{operation}: output {name} has shape {array.shape}, expected {wanted}")
-            result[name] = self._integers(array) if name == "x" and self.signature.data.is_integer else array
-        return result
-
-    def warm(self, rows: int = 1) -> None:
-        """Run every operation once on zeros, so that no caller pays for first allocations."""
-        for operation, columns in self._columns.items():
-            self.run(operation, {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in columns.items()})
+        return outputs
 
     def close(self) -> None:
         """Drop the sessions. Idempotent; a run in progress ends well."""
         self._sessions = {}
-
-    def _feed(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
-        columns = self._columns[operation]
-        if set(inputs) != set(columns):
-            raise EngineError(f"{operation}: expected inputs {sorted(columns)}, got {sorted(inputs)}")
-        feed: Arrays = {}
-        for name, (shape, dtype) in columns.items():
-            array = np.ascontiguousarray(inputs[name], dtype=dtype)
-            if array.shape[1:] != shape:
-                raise EngineError(f"{operation}: input {name} has rows of shape {array.shape[1:]}, expected {shape}")
-            feed[name] = array
-        if len({len(array) for array in feed.values()}) > 1:
-            raise EngineError(f"{operation}: inputs differ in rows: { {name: len(a) for name, a in feed.items()} }")
-        return feed
-
-    def _integers(self, array: np.ndarray) -> np.ndarray:
-        clipped = np.clip(np.nan_to_num(np.rint(array), nan=0.0), 0, self.signature.data.levels - 1)
-        return clipped.astype(np.uint8)
 
 
 def _session(graph: bytes, weights: Mapping[str, np.ndarray], threads: int) -> onnxruntime.InferenceSession:
@@ -115,8 +74,3 @@ def _session(graph: bytes, weights: Mapping[str, np.ndarray], threads: int) -> o
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this one
         raise EngineError(str(error)) from error
-
-
-def _column(signature: Signature, name: str) -> tuple[tuple[int, ...], type[np.generic]]:
-    label = name == "condition" and isinstance(signature.condition, LabelCondition)
-    return input_shape(signature, name), np.int64 if label else np.float32

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 app = typer.Typer(add_completion=False, invoke_without_command=True, help="Serve conditional flows over HTTP.")
 keys = typer.Typer(no_args_is_help=True, help="Keys: their text is shown once, their SHA-256 is what is stored.")
@@ -18,6 +19,7 @@ def main(
     store: Annotated[Path | None, typer.Option(help="Directory of the model store.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu (ONNX Runtime), cuda or cuda:N (torch).")] = None,
     keys_file: Annotated[Path | None, typer.Option(help="File of key lines, made by `keys new`.")] = None,
 ) -> None:
     """Serve the models of a store. Every other setting is an environment variable, CONDFLOW_*."""
@@ -27,8 +29,14 @@ def main(
     from service.serve import serve
     from service.settings import Settings
 
-    given: dict[str, Any] = {"store": store, "host": host, "port": port, "keys_file": keys_file}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    given: dict[str, Any] = {"store": store, "host": host, "port": port, "device": device, "keys_file": keys_file}
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        for item in error.errors():
+            place = ".".join(str(part) for part in item["loc"])
+            typer.echo(f"condflow: {place}: {item['msg']} (got {item['input']!r})", err=True)
+        raise typer.Exit(2) from None
     try:
         serve(settings)
     except (KeyLineError, OSError) as error:

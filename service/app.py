@@ -82,7 +82,8 @@ def _parts(settings: Settings) -> Parts:
     store = Store.open(settings.store)
 
     def load(manifest: Manifest) -> Loaded:
-        return load_version(manifest, partial(store.read, manifest), threads=settings.engine_threads)
+        read = partial(store.read, manifest)
+        return load_version(manifest, read, threads=settings.engine_threads, device=settings.device)
 
     registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
     admission = Admission(settings.concurrent_requests, settings.queue_rows, settings.drain_s)

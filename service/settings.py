@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     keys_file: Annotated[Path | None, Field(description="file of key lines")] = None
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
 
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")] = "cpu"
     threads: Annotated[int, Field(ge=0, description="threads of the engine; 0 = one per core")] = 0
     batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call")] = 1024
     chunk_rows: Annotated[PositiveInt, Field(description="rows a request may take in one call while others wait")] = 256

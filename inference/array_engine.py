@@ -1,0 +1,81 @@
+"""What every engine does around its hardware: arrays checked and cast by the signature, both ways."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from inference.engine import Arrays, EngineError
+from inference.shapes import input_shape, output_shape
+from model_store.signature import LabelCondition, Operation, Signature
+
+
+class ArrayEngine(ABC):
+    """An engine of `signature`; subclasses say how one operation is computed on arrays in the signature's order."""
+
+    device: str
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self._columns = {
+            operation: {name: _column(signature, name) for name in signature.inputs(operation)}
+            for operation in signature.operations
+        }
+
+    @abstractmethod
+    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
+        """The outputs in the signature's order. Raises EngineError and its subclasses."""
+
+    def run(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        """Answer one batch: floats as float32, labels as int64, integer data as uint8 (NaN becomes 0).
+
+        Raises:
+            EngineError: unknown operation, wrong inputs, a failure of the runtime, or the engine is closed.
+            EngineOutOfMemory: there was no memory for the batch.
+        """
+        if operation not in self._columns:
+            raise EngineError(f"no `{operation}` here")
+        feed = self._feed(operation, inputs)
+        outputs = self.compute(operation, feed)
+        rows = len(next(iter(feed.values())))
+        result: Arrays = {}
+        for name, array in zip(self.signature.outputs(operation), outputs, strict=True):
+            wanted = (rows, *output_shape(self.signature, operation, name))
+            if array.shape != wanted:
+                raise EngineError(f"{operation}: output {name} has shape {array.shape}, expected {wanted}")
+            result[name] = self._integers(array) if name == "x" and self.signature.data.is_integer else array
+        return result
+
+    def warm(self, rows: int = 1) -> None:
+        """Run every operation once on zeros, so that no caller pays for first allocations."""
+        for operation, columns in self._columns.items():
+            self.run(operation, {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in columns.items()})
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release memory. Idempotent; a run in progress ends well."""
+
+    def _feed(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        columns = self._columns[operation]
+        if set(inputs) != set(columns):
+            raise EngineError(f"{operation}: expected inputs {sorted(columns)}, got {sorted(inputs)}")
+        feed: Arrays = {}
+        for name, (shape, dtype) in columns.items():
+            array = np.ascontiguousarray(inputs[name], dtype=dtype)
+            if array.shape[1:] != shape:
+                raise EngineError(f"{operation}: input {name} has rows of shape {array.shape[1:]}, expected {shape}")
+            feed[name] = array
+        if len({len(array) for array in feed.values()}) > 1:
+            raise EngineError(f"{operation}: inputs differ in rows: { {name: len(a) for name, a in feed.items()} }")
+        return feed
+
+    def _integers(self, array: np.ndarray) -> np.ndarray:
+        clipped = np.clip(np.nan_to_num(np.rint(array), nan=0.0), 0, self.signature.data.levels - 1)
+        return clipped.astype(np.uint8)
+
+
+def _column(signature: Signature, name: str) -> tuple[tuple[int, ...], type[np.generic]]:
+    label = name == "condition" and isinstance(signature.condition, LabelCondition)
+    return input_shape(signature, name), np.int64 if label else np.float32

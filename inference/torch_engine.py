@@ -1,0 +1,74 @@
+"""The torch engine: the model built from its architecture and verified weights, on a CUDA device.
+
+Imported only where `--device cuda` is asked for: the CPU service never imports torch. It answers as the CPU engine
+does, within the bound that the manifest records; the probe checks that at load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from flows.architecture import build, load_architecture
+from flows.functions import functions
+from inference.array_engine import ArrayEngine
+from inference.engine import Arrays, EngineError, EngineLost, EngineOutOfMemory
+from model_store.signature import Operation, Signature
+
+
+class TorchEngine(ArrayEngine):
+    """Runs the pure functions of a model eagerly on `device`; thread-safe.
+
+    Args:
+        signature: names, shapes and kinds of the inputs and outputs.
+        architecture: the bytes of `architecture.json`.
+        weights: every tensor of `weights.safetensors` by name; those beside the model's own are ignored.
+        device: `cuda`, `cuda:1`, or `cpu` to exercise this engine without a card.
+
+    Raises:
+        EngineError: the device is not there, or the weights do not fit the architecture.
+    """
+
+    def __init__(
+        self, signature: Signature, architecture: bytes, weights: Mapping[str, np.ndarray], device: str = "cuda"
+    ) -> None:
+        super().__init__(signature)
+        self._place = torch.device(device)
+        if self._place.type == "cuda" and not torch.cuda.is_available():
+            raise EngineError(f"device {device}: no CUDA device is available here")
+        self.device = str(self._place)
+        model = build(load_architecture(architecture))
+        missing = set(model.state_dict()) - set(weights)
+        if missing:
+            raise EngineError(f"weights: {sorted(missing)[0]} of the architecture is not in weights.safetensors")
+        state = {name: torch.from_numpy(np.array(weights[name])) for name in model.state_dict()}
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise EngineError(f"weights: {error}") from error
+        self._functions = functions(model.to(self._place).eval())
+
+    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
+        """One eager call without gradients."""
+        function = self._functions.get(operation)
+        if function is None:
+            raise EngineError("the engine is closed")
+        try:
+            with torch.inference_mode():
+                inputs = [torch.from_numpy(feed[name]).to(self._place) for name in function.inputs]
+                outputs = function(*inputs)
+                parts = outputs if isinstance(outputs, tuple) else (outputs,)
+                return [part.cpu().numpy() for part in parts]
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise EngineOutOfMemory(f"{operation}: {error}") from error
+        except torch.AcceleratorError as error:
+            raise EngineLost(f"{operation}: {error}") from error
+        except RuntimeError as error:
+            raise EngineError(f"{operation}: {error}") from error
+
+    def close(self) -> None:
+        """Drop the model. Idempotent; a run in progress ends well."""
+        self._functions = {}
