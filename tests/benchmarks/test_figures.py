@@ -104,9 +104,9 @@ def test_epsilon_page_reuses_fits_and_chooses_the_least(store: Store, tmp_path: 
 
 def test_referee_learns_and_is_kept(digits: Subject, tmp_path: Path) -> None:
     quiet: list[str] = []
-    network = referee(digits.dataset, tmp_path, epochs=4, say=quiet.append)
-    again = referee(digits.dataset, tmp_path, epochs=4, say=quiet.append)
-    assert len(quiet) == 4
+    network = referee(digits.dataset, tmp_path, epochs=15, say=quiet.append)
+    again = referee(digits.dataset, tmp_path, epochs=15, say=quiet.append)
+    assert len(quiet) == 15
     test = digits.dataset.test
     judged, features = judge(network, test.x)
     assert np.mean(judged == test.condition) > 0.6

@@ -48,7 +48,7 @@ def slant(images: ArrayLike) -> Floats:
 def correlation_across(measures: ArrayLike) -> float:
     """`mean over pairs of columns k < l of corr(m[:, k], m[:, l])`: does the trait follow the row or the column?
 
-    `measures` (rows, columns); rows with a NaN are left out of the pairs that they spoil.
+    `measures` (rows, columns); a row with a NaN is left out of the pairs that it spoils; NaN for a constant column.
 
     >>> trait = np.array([0.0, 1.0, 2.0, 5.0])
     >>> round(correlation_across(np.stack([trait, 3 * trait + 1, trait], axis=1)), 6)
@@ -59,7 +59,8 @@ def correlation_across(measures: ArrayLike) -> float:
     for k in range(values.shape[1]):
         for other in range(k + 1, values.shape[1]):
             both = np.isfinite(values[:, k]) & np.isfinite(values[:, other])
-            pairs.append(np.corrcoef(values[both, k], values[both, other])[0, 1])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                pairs.append(np.corrcoef(values[both, k], values[both, other])[0, 1])
     return float(np.mean(pairs))
 
 
