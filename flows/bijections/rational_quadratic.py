@@ -86,10 +86,9 @@ class RationalQuadratic(nn.Module):
         logits, slopes = torch.split_with_sizes(raw, (2 * bins, bins - 1), -1)
         shares = logits.reshape(-1, bins).softmax(-1)
         table = torch.addmm(self.start, shares, self.spread, beta=self.box, alpha=self.free).view(*shape, 2, 2, bins)
-        index = (
-            (value.unsqueeze(-1) >= table[..., axis, 0, 1:]).sum(-1).unsqueeze(-1)
-        )  # ONNX Runtime: keepdim fails on 0 rows
-        found = table.gather(-1, index[..., None, None].expand(*shape, 2, 2, 1)).flatten(-3)
+        last = value.dim()  # counted from the front: over axis -1, ONNX Runtime sums 0 rows to a wrong shape
+        index = (value.unsqueeze(last) >= table[..., axis, 0, 1:]).sum(last, keepdim=True)
+        found = table.gather(-1, index[..., None, None].expand(*shape, 2, 2, 1)).reshape(*shape, 4)
         slopes = functional.pad(slopes, (1, 1)).gather(-1, torch.cat((index, index + 1), -1))
         slopes = ((slopes * (1 / self.log_slope_bound)).tanh() * self.log_slope_bound).exp()
         return (*found.unbind(-1), *slopes.unbind(-1))

@@ -61,4 +61,7 @@ class GradientStem(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(rows, C, H, W) in [0, 1] to the folded view."""
-        return torch.cat((self.gradients(image), functional.pixel_unshuffle(image, CELL)), 1)
+        channels, height, width = self.shape
+        cells = image.reshape(-1, image.shape[1], height, CELL, width, CELL)  # pixel_unshuffle fails on 0 rows
+        pixels = cells.permute(0, 1, 3, 5, 2, 4).reshape(-1, channels - image.shape[1] * ORIENTATIONS, height, width)
+        return torch.cat((self.gradients(image), pixels), 1)

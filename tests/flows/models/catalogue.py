@@ -32,6 +32,7 @@ CATALOGUE: dict[str, Architecture] = {
     "joint-vector": JointConfig(data=REAL, condition=VECTOR, **SMALL),
     "joint-without-padding": JointConfig(data=REAL, condition=LABEL, padding=0, mixing="lu", **SMALL),
     "joint-integers": JointConfig(data={"shape": (3,), "levels": 5}, condition=LABEL, padding=1, **SMALL),
+    "joint-partitioned": JointConfig(data=REAL, condition=LABEL, mixing="partitioned", **{**SMALL, "blocks": 2}),
     "coupling-none": CouplingConfig(data=REAL, mixing="lu", **SMALL),
     "coupling-label": CouplingConfig(data=REAL, condition=LABEL, prior="conditional", **SMALL),
     "coupling-vector": CouplingConfig(
@@ -52,6 +53,23 @@ CATALOGUE: dict[str, Architecture] = {
     ),
     "latent-joint": LatentConfig(
         data=DIGITS, condition=LABEL, autoencoder=AUTOENCODER, gradient="through", flow={"family": "joint", **SMALL}
+    ),
+    "latent-gradients": LatentConfig(
+        data=DIGITS,
+        condition=LABEL,
+        autoencoder={
+            "latent": 6,
+            "stem": "gradients",
+            "channels": (4,),
+            "kernels": (3,),
+            "strides": (1,),
+            "residual": (0,),
+            "dense": (16,),
+            "decoder_dense": (16,),
+            "decoder_channels": (),
+            "predict_gradients": True,
+        },
+        flow={"family": "joint", **SMALL},
     ),
     "latent-coupling": LatentConfig(
         data=DIGITS, condition=VECTOR, autoencoder=AUTOENCODER, flow={"family": "coupling", **SMALL}

@@ -145,6 +145,8 @@ def test_every_parameter_learns(name: str) -> None:
     loss = -model.log_weight(x, noise, condition).mean()
     if model.space == "latent":
         loss = loss + (model.autoencoder.decode(model.latents(x)) - model.scale(x)).square().sum()
+        if model.config.autoencoder.predict_gradients:
+            loss = loss + model.autoencoder.decode_gradients(model.latents(x))[1].square().sum()
     loss.backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), key

@@ -74,7 +74,7 @@ def test_joint_with_label_and_padding_integrates_to_one_by_quadrature() -> None:
     settings = {**UNSCALED, "conditioner": smooth}
     config = JointConfig(**TWO, condition=label, padding=1, epsilon=0.6, padding_sigma=1.0, **settings)
     model = random_model(config, spread=0.1)
-    points, cell = grid(-7, 8, 110, 3)
+    points, cell = grid(-7, 8, 80, 3)
     noise = points[:, 2:]
     log_joint = model.log_weight(points[:, :2], (noise,), condition_of(model, len(points)))
     log_normal = torch.distributions.Normal(0.0, 1.0).log_prob(noise).sum(1)
