@@ -57,6 +57,11 @@ def test_the_temperature_is_found_and_is_a_minimum(truth: float) -> None:
         assert best < label_nll(temper(temper(log_p, 1.0 / truth), found * other), labels)
 
 
+def test_hotter_is_less_sure_by_the_root_of_the_odds() -> None:
+    odds = np.exp(np.diff(temper(np.log([[0.1, 0.9]]), 2.0)))
+    assert odds == pytest.approx(3.0)
+
+
 def test_temperature_keeps_the_order_of_classes_and_refuses_zero() -> None:
     log_p, _ = drawn(50)
     assert np.array_equal(np.argsort(temper(log_p, 7.0)), np.argsort(log_p))
