@@ -1,6 +1,8 @@
-"""Exponential moving average of the weights: a_t = d_t a_(t-1) + (1 - d_t) w_t, with d_t = min(d, (1 + t) / (10 + t))."""
+"""a_t = d_t a_(t-1) + (1 - d_t) w_t, with d_t = min(d, (1 + t) / (10 + t)): the moving average of the weights."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,18 +34,16 @@ class Average:
             value.copy_(self.values[name])
             self.values[name].copy_(own)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         return {"updates": self.updates, "values": dict(self.values)}
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a checkpoint's state."""
-        values, updates = state["values"], state["updates"]
-        assert isinstance(values, dict) and isinstance(updates, int)
-        self.updates = updates
+        self.updates = state["updates"]
         for name, value in self.values.items():
-            value.copy_(values[name])
+            value.copy_(state["values"][name])
 
 
 def _floating(module: nn.Module) -> dict[str, Tensor]:

@@ -131,7 +131,7 @@ def _evaluate(reference: str, settings: list[str] | None, store_path: Path, outp
     from model_store import Store, StoreError
     from training import datasets
     from training.evaluation.evaluate import evaluate as run
-    from training.publishing import load_reference
+    from training.publishing import histories_of, load_reference
 
     store = Store.open(store_path)
     try:
@@ -147,7 +147,8 @@ def _evaluate(reference: str, settings: list[str] | None, store_path: Path, outp
         console.print("[yellow]the data are not those that the version was fitted to[/]")
     with console.status("evaluating"):
         try:
-            evaluation = run(loaded, dataset, chosen.evaluation, seed=chosen.seed)
+            histories = histories_of(store, manifest)
+            evaluation = run(loaded, dataset, chosen.evaluation, histories=histories, seed=chosen.seed)
         except ValueError as error:
             raise TrainingError(str(error)) from error
     _metrics(evaluation.metrics)

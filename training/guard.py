@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.averaging import Average
 from training.errors import FitError
 
 RESTORATIONS = 3
@@ -16,16 +17,17 @@ EVERY = 100
 
 
 class Guard:
-    """Keeps a copy of weights and optimizer state that gave a finite loss, at most `EVERY` steps old.
+    """Keeps a copy of weights, their average and optimizer state that gave a finite loss, at most `EVERY` steps old.
 
     After `RESTORATIONS` restorations the next non-finite loss raises FitError. `factor` multiplies the rate.
     """
 
-    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.module, self.optimizer = module, optimizer
+    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None = None) -> None:
+        self.module, self.optimizer, self.average = module, optimizer, average
         self.restorations = 0
         self._weights: dict[str, Tensor] = {}
         self._optimizer_state: dict[str, Any] = {}
+        self._average: dict[str, Any] = {}
 
     @property
     def factor(self) -> float:
@@ -36,6 +38,7 @@ class Guard:
         """Remember the present weights as good."""
         self._weights = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
         self._optimizer_state = deepcopy(self.optimizer.state_dict())
+        self._average = {} if self.average is None else deepcopy(self.average.state_dict())
 
     def restore(self, step: int) -> str:
         """Put the last good weights back; returns what to tell. Raises FitError when it has happened too often."""
@@ -47,6 +50,8 @@ class Guard:
         self.restorations += 1
         self.module.load_state_dict(self._weights)
         self.optimizer.load_state_dict(deepcopy(self._optimizer_state))
+        if self.average is not None:
+            self.average.load_state_dict(self._average)
         return (
             f"the loss is not finite at step {step}: the last good weights are back, the rate is lowered "
             f"to {self.factor:.3g} of what the schedule says ({self.restorations} of {RESTORATIONS})"

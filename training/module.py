@@ -81,7 +81,7 @@ class FitModule(LightningModule):
         ]
         kind = torch.optim.AdamW if self.loop.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind([group for group in groups if group["params"]], lr=self.loop.rate, betas=self.loop.betas)
-        self.guard = Guard(self.fitted, optimizer)
+        self.guard = Guard(self.fitted, optimizer, self.average)
         return optimizer
 
     def on_train_start(self) -> None:

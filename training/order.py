@@ -9,7 +9,7 @@ from training.seeds import generator
 
 
 class Order:
-    """Consecutive batches out of one permutation of the rows per pass; what does not fill a batch waits for the next pass.
+    """Consecutive batches out of one permutation of the rows per pass; what fills no batch waits for the next pass.
 
     Step s takes batch s mod n of pass s div n, with n = rows div batch. The permutation follows from (seed, pass).
     """

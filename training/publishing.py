@@ -20,6 +20,7 @@ from model_store.manifest import FileEntry, Lineage
 from model_store.signature import VectorCondition
 from training.datasets.base import Dataset
 from training.evaluation.evaluate import Evaluation, evaluate
+from training.evaluation.history import stem
 from training.export import Export, export
 from training.recipe import Recipe
 from training.signature import signature_of
@@ -67,14 +68,14 @@ def evaluated(draft: Draft, evaluation: Evaluation) -> Draft:
 
 
 def code_version() -> str:
-    """`git describe` of the source tree if there is one, else the version of the package."""
-    folder = Path(__file__).parent
-    try:
-        command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--tags"]
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-        return found.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        pass
+    """`git describe` where the package lies in its own source tree, else the version of the installed package."""
+    tree = Path(__file__).resolve().parent.parent
+    if (tree / ".git").exists():
+        command = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--tags"]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            pass
     try:
         return metadata.version("condflow")
     except metadata.PackageNotFoundError:
@@ -135,6 +136,12 @@ def warm_weights(store: Store, reference: str) -> tuple[dict[str, torch.Tensor],
     name, _, version = reference.partition("@")
     manifest = store.resolve(name, version or None)
     return load(store.read(manifest, "weights.safetensors")), f"{manifest.name}@{manifest.version}"
+
+
+def histories_of(store: Store, manifest: Manifest) -> dict[str, bytes]:
+    """The training histories that a version holds, by phase."""
+    paths = {phase: f"{stem(phase)}.csv" for phase in ("autoencoder", "flow")}
+    return {phase: store.read(manifest, path) for phase, path in paths.items() if manifest.file(path)}
 
 
 def load_reference(store: Store, reference: str) -> tuple[Loaded, Manifest]:

@@ -1,4 +1,4 @@
-"""A recipe: a data set, a model, a fit and an evaluation, in one short YAML file that is checked before anything runs."""
+"""A recipe: a data set, a model, a fit and an evaluation, in one short YAML file, checked before anything runs."""
 
 from __future__ import annotations
 

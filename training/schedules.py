@@ -15,8 +15,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Schedule(Frozen):
     """rate(t) = rate * factor(t), with t in [0, 1) the share of steps done.
 
-    Every kind warms up over the first `warmup` of the steps, from `start`. Then: `constant` stays at 1; `cosine` falls to
-    `final` along half a cosine; `step` is multiplied by `drop` at each of `milestones`; `one-cycle` (Smith 2018) is
+    Every kind warms up over the first `warmup` of the steps, from `start`. Then: `constant` stays at 1; `cosine` falls
+    to `final` along half a cosine; `step` is multiplied by `drop` at each of `milestones`; `one-cycle` (Smith 2018) is
     a cosine both ways, with Adam's first beta moving against the rate between `momentum`.
     """
 

@@ -41,11 +41,11 @@ class Loop(Frozen):
 
 
 class Fit(Loop):
-    """The fit of a model. `autoencoder` is the first of two stages of a latent flow whose likelihood stops at the latent.
+    """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent.
 
     `padding` noise of joint flows is drawn afresh in every step or fixed per row. `reconstruction` weighs the
-    squared error beside the likelihood that reaches the encoder. `copies`: how often the training images are encoded for
-    the second stage, each time augmented anew.
+    squared error beside the likelihood that reaches the encoder. `copies`: how often the training images are encoded
+    for the second stage, each time augmented anew.
     """
 
     padding: Literal["fresh", "fixed"] = "fresh"

@@ -15,7 +15,8 @@ def test_each_image_is_one_of_its_shifts() -> None:
     for image, source in zip(moved, padded, strict=True):
         windows = [source[:, i : i + 6, j : j + 5] for i in range(3) for j in range(3)]
         assert any(torch.equal(image, window) or torch.equal(image, window.flip(2)) for window in windows)
-    assert len({tuple(image.flatten().tolist()) for image in shifted(images[:1].expand(200, -1, -1, -1), 1, True)}) == 18
+    copies = shifted(images[:1].expand(200, -1, -1, -1), 1, flip=True)
+    assert len({tuple(image.flatten().tolist()) for image in copies}) == 18
 
 
 def test_erasing_removes_one_rectangle() -> None:

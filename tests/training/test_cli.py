@@ -87,7 +87,8 @@ def test_from_a_table_to_a_version_and_on_from_there(tmp_path: Path) -> None:
     dose = random.normal(size=600)
     frame = {"pulse": 60 + 5 * dose + random.normal(size=600), "pressure": random.normal(size=600), "dose": dose}
     pl.DataFrame(frame).write_csv(tmp_path / "patients.csv")
-    small = ("--set", "fit.epochs=2", "--set", "fit.steps_per_epoch=5", "--set", "model.blocks=2", "--set", "model.conditioner.width=16")
+    settings = ("fit.epochs=2", "fit.steps_per_epoch=5", "model.blocks=2", "model.conditioner.width=16")
+    small = [part for setting in settings for part in ("--set", setting)]
     table = ("--data", tmp_path / "patients.csv", "--x", "pulse, pressure", "--condition", "dose")
     common = (*table, *small, "--store", tmp_path / "store", "--run-dir", tmp_path / "run")
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from tests.training.conftest import tiny
 from training import datasets
+from training.averaging import Average
 from training.callbacks import LAST
 from training.checkpoint_io import load
 from training.datasets.base import Dataset, Split
@@ -46,29 +47,33 @@ def test_a_poisoned_batch_is_survived_and_said(folder: Path) -> None:
 
 
 def test_after_three_restorations_it_stops(folder: Path) -> None:
-    with pytest.raises(FitError, match="not finite at step .*, after the weights were restored .* 3 times"):
+    with pytest.raises(FitError, match=r"not finite at step .*, after the weights were restored .* 3 times"):
         fit(RECIPE, poisoned([2, 5, 9, 14]), folder, say=lambda text: None)
 
 
 def test_restoring_brings_back_weights_and_optimizer_state() -> None:
     module = nn.Linear(2, 1)
     optimizer = torch.optim.AdamW(module.parameters())
-    guard = Guard(module, optimizer)
+    average = Average(module, 0.9)
+    guard = Guard(module, optimizer, average)
 
     def step(value: float) -> None:
         optimizer.zero_grad()
         (module(torch.full((3, 2), value)).sum()).backward()
         optimizer.step()
+        average.update()
 
     step(1.0)
     guard.keep()
     good = {name: value.clone() for name, value in module.state_dict().items()}
     moment = optimizer.state[module.weight]["exp_avg"].clone()
+    averaged = average.values["weight"].clone()
     step(float("nan"))
-    assert module.weight.isnan().any()
+    assert module.weight.isnan().any() and average.values["weight"].isnan().any()
     assert "step 7" in guard.restore(7)
     assert all(torch.equal(value, good[name]) for name, value in module.state_dict().items())
     assert torch.equal(optimizer.state[module.weight]["exp_avg"], moment)
+    assert torch.equal(average.values["weight"], averaged) and average.updates == 1
     assert guard.factor == pytest.approx(0.3)
     step(float("nan"))
     guard.restore(8)

@@ -122,9 +122,9 @@ def _download(name: str, file: str, cache: Path) -> Path:
         path: str = pooch.retrieve(address, known_hash=None, fname=f"{file}.gz", path=cache / "downloads")
     except Exception as error:
         raise DataError(
-            f"{name}: {file} was not found and could not be downloaded ({type(error).__name__}). Put the four IDX files "
-            f"({', '.join(FILES)}; gzip or not) into a folder named {name} and set CONDFLOW_DATA to the folder above it; "
-            f"they are published at {SOURCES[name].url}"
+            f"{name}: {file} was not found and could not be downloaded ({type(error).__name__}). Put the four IDX "
+            f"files ({', '.join(FILES)}; gzip or not) into a folder named {name} and set CONDFLOW_DATA to the folder "
+            f"above it; they are published at {SOURCES[name].url}"
         ) from error
     return Path(path)
 

@@ -140,14 +140,11 @@ def _jittered(x: np.ndarray, columns: list[Column], config: TableData) -> tuple[
         if step is None or not config.jitter:
             continue
         x[:, index] += step * (random.random(len(x)) - 0.5)
-        if column.lower is not None or column.upper is not None:
-            inside = [bound for bound in (column.lower, column.upper) if bound is not None]
-            nearest_bound = min(np.abs(x[:, index] - bound).min() for bound in inside)
-            if nearest_bound <= 0 or not _within(x[:, index], column):
-                raise DataError(
-                    f"{column.name}: its values are {step:g} apart, and spreading them over the gaps leaves its support. "
-                    "Widen data.support, or --set data.jitter=false"
-                )
+        if not _within(x[:, index], column):
+            raise DataError(
+                f"{column.name}: its values are {step:g} apart, and spreading them over the gaps leaves its support. "
+                "Widen data.support, or --set data.jitter=false"
+            )
         note = f"few distinct values, {step:g} apart: spread by U(-{step / 2:g}, {step / 2:g}); --set data.jitter=false"
         columns[index] = replace(column, kind="number on a grid", notes=(*column.notes, note))
     return x, columns

@@ -73,8 +73,8 @@ def refuse_leaks(x_names: list[str], x: np.ndarray, names: list[str], condition:
 
 def _leak(condition: str, x: str) -> str:
     return (
-        f"the condition {condition} leaks x: {x} is a copy or a function of it, so that its density given the condition "
-        "would be a spike. Leave one of them out, or keep both with --set data.leaks=allow"
+        f"the condition {condition} leaks x: {x} is a copy or a function of it, so that its density given the "
+        "condition would be a spike. Leave one of them out, or keep both with --set data.leaks=allow"
     )
 
 
