@@ -13,6 +13,13 @@ from flows import Model, build, functions
 from tests.flows.models.catalogue import CATALOGUE, random_condition, random_inputs, random_latent, random_model
 
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
+ONE_OF_EACH = pytest.mark.parametrize(
+    "name",
+    (
+        "joint-label joint-partitioned coupling-none coupling-vector coupling-image coupling-support "
+        "latent-joint latent-gradients"
+    ).split(),
+)
 DENSITIES = pytest.mark.parametrize("name", [name for name in CATALOGUE if not name.startswith("latent")])
 
 
@@ -122,11 +129,7 @@ def test_state_goes_through_safetensors(name: str) -> None:
     assert torch.equal(other.log_weight(x, noise, condition), model.log_weight(x, noise, condition))
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["joint-label", "joint-partitioned", "coupling-none", "coupling-vector", "coupling-image", "latent-joint"]
-    + ["coupling-support", "latent-gradients"],
-)
+@ONE_OF_EACH
 def test_no_graph_breaks(name: str) -> None:
     model = random_model(CATALOGUE[name], dtype=torch.float32)
     x, noise, condition = random_inputs(model, 3)
