@@ -15,10 +15,16 @@ from tests.flows.models.catalogue import CATALOGUE, random_condition, random_inp
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
 ONE_OF_EACH = pytest.mark.parametrize(
     "name",
-    (
-        "joint-label joint-partitioned coupling-none coupling-vector coupling-image coupling-support "
-        "latent-joint latent-gradients"
-    ).split(),
+    [
+        "joint-label",
+        "joint-partitioned",
+        "coupling-none",
+        "coupling-vector",
+        "coupling-image",
+        "coupling-support",
+        "latent-joint",
+        "latent-gradients",
+    ],
 )
 DENSITIES = pytest.mark.parametrize("name", [name for name in CATALOGUE if not name.startswith("latent")])
 
