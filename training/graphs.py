@@ -18,6 +18,7 @@ import onnx_ir
 import onnx_ir.passes.common as passes
 import torch
 from onnx import TensorProto, numpy_helper
+from onnx.helper import make_node
 from onnxscript import optimizer
 from safetensors.numpy import save
 from torch import Tensor
@@ -87,8 +88,8 @@ def _declare_outputs(proto: onnx.ModelProto, function: Function, inputs: tuple[T
 class WeightsFile:
     """The tensors of one version, each stored once, and the graphs that point at them.
 
-    `add` collects the graphs' large initialisers: one that is a tensor of the model is found by its bytes, any other
-    (a folded constant) is stored beside them as `graph.<n>`. `finish` then fixes the layout.
+    `add` collects the graphs' large initialisers: one that is a tensor of the model, or its transpose, is found by its
+    bytes; any other (a folded constant) is stored beside them as `graph.<n>`. `finish` then fixes the layout.
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
@@ -100,6 +101,7 @@ class WeightsFile:
     def add(self, proto: onnx.ModelProto) -> None:
         """Rename the large initialisers of `proto` to the tensors they are, and store those that are new."""
         renamed: dict[str, str] = {}
+        turned: dict[str, str] = {}
         for initializer in proto.graph.initializer:
             array = numpy_helper.to_array(initializer)
             if not _is_large(array):
@@ -109,11 +111,25 @@ class WeightsFile:
             if preferred in self.tensors and _identity(self.tensors[preferred]) == key:
                 renamed[initializer.name] = preferred
                 continue
+            if array.ndim == 2 and key not in self._names and (source := self._names.get(_identity(array.T))):
+                turned[initializer.name] = source
+                continue
             if key not in self._names:
                 self._names[key] = f"graph.{sum(name.startswith('graph.') for name in self.tensors)}"
                 self.tensors[self._names[key]] = array
             renamed[initializer.name] = self._names[key]
+        self._turn(proto, turned)
         _rename(proto, renamed)
+
+    def _turn(self, proto: onnx.ModelProto, turned: Mapping[str, str]) -> None:
+        """Replace initialisers by transposes of the tensors they come from: ONNX Runtime folds them when it loads."""
+        kept = [initializer for initializer in proto.graph.initializer if initializer.name not in turned]
+        kept += [numpy_helper.from_array(self.tensors[source], source) for source in sorted(set(turned.values()))]
+        nodes = [make_node("Transpose", [source], [name], perm=[1, 0]) for name, source in turned.items()]
+        nodes += proto.graph.node
+        del proto.graph.initializer[:], proto.graph.node[:]
+        proto.graph.initializer.extend(kept)
+        proto.graph.node.extend(nodes)
 
     def finish(self, protos: Mapping[str, onnx.ModelProto]) -> tuple[bytes, dict[str, bytes]]:
         """The file's bytes, and each graph's bytes with its large initialisers as external data."""

@@ -11,7 +11,9 @@ import torch
 from safetensors.numpy import load
 from torch import Tensor
 
-from flows import Model, build, functions, load_architecture
+from flows import LatentConfig, Model, build, functions, load_architecture
+from flows.config import AutoEncoderConfig, Data
+from flows.config import LabelCondition as Label
 from model_store.signature import LabelCondition
 from tests.flows.models.catalogue import CATALOGUE, random_inputs, random_latent, random_model
 from training.export import Export, ExportError, export, session_of
@@ -97,6 +99,18 @@ def test_each_weight_is_stored_once_and_graphs_point_at_it(name: str) -> None:
             assert list(tensor.dims) == header[tensor.name]["shape"] and header[tensor.name]["dtype"] == "F32"
             pointed += 1
     assert pointed
+
+
+def test_weights_that_graphs_use_transposed_are_not_stored_again() -> None:
+    torch.manual_seed(0)
+    autoencoder = AutoEncoderConfig(
+        latent=4, channels=(8,), kernels=(3,), residual=(0,), dense=(32,), decoder_dense=(32,), decoder_channels=()
+    )
+    flow = {"family": "joint", "blocks": 1, "conditioner": {"width": 8, "depth": 1}}
+    data, condition = Data(shape=(1, 8, 8), levels=17), Label(classes=3)
+    model = build(LatentConfig(data=data, condition=condition, autoencoder=autoencoder, flow=flow))
+    stored = load(export(model).files[WEIGHTS])
+    assert not [key for key in stored if key.startswith("graph.")]
 
 
 @EVERY
