@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 from types import FrameType
 
 import uvicorn
@@ -27,6 +28,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self.parts: Parts = app.state.parts
+        self.announced = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -57,6 +59,7 @@ class Server(uvicorn.Server):
         while not self.parts.registry.ready and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
         print(await asyncio.to_thread(announcement, self.parts, port), flush=True)
+        self.announced.set()
 
 
 def server_of(settings: Settings) -> Server:

@@ -71,6 +71,8 @@ def running(store: Path, *, ready: bool = True, **settings: object) -> Iterator[
         service = Running(server, port, client)
         try:
             if ready:
+                until(lambda: server.announced.is_set() or server.parts.registry.failures(), "the announcement")
+                assert not server.parts.registry.failures()
                 until(lambda: server.parts.registry.ready and not server.parts.registry.pending, "the models")
             yield service
         finally:
