@@ -72,8 +72,14 @@ class Asked:
         ).samples
 
     def encode(self, split: Split) -> Arrays:
-        """The latent parts of every row."""
-        return self._answer(encode(self.loaded, split.x, split.condition)).latent
+        """The latent parts of every row, each under noise of its own: one seed shares its noise among all rows, and
+        rows that share their padding are no sample of the latent's law."""
+        blocks = [slice(None)] if self.signature.exact else [slice(row, row + 1) for row in range(len(split))]
+        parts = []
+        for place, rows in enumerate(blocks):
+            condition = None if split.condition is None else split.condition[rows]
+            parts.append(self._answer(encode(self.loaded, split.x[rows], condition, seed=self.seed + place)).latent)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def reconstruct(self, split: Split) -> np.ndarray:
         """decode(encode(x)): rows of one condition go together, in as many questions as there are conditions."""
