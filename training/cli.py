@@ -77,7 +77,8 @@ def _fit(
             raise TrainingError(f"--publish: {error}") from error
     dataset = datasets.load(chosen.data)
     _describe(dataset)
-    initial, parents = None, ()
+    initial = None
+    parents: tuple[str, ...] = ()
     if init is not None:
         try:
             initial, parent = warm_weights(store, init)

@@ -17,7 +17,9 @@ from training.errors import RecipeError
 from training.recipe import Recipe, explain
 from training.seeds import derive
 
-FAMILIES = {
+FAMILIES: dict[
+    str, type[architectures.JointConfig] | type[architectures.CouplingConfig] | type[architectures.LatentConfig]
+] = {
     "joint": architectures.JointConfig,
     "coupling": architectures.CouplingConfig,
     "latent": architectures.LatentConfig,
