@@ -93,7 +93,7 @@ class WeightsFile:
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
-        self.tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        self.tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
         self._names: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         for name, array in self.tensors.items():
             self._names.setdefault(_identity(array), name)

@@ -57,6 +57,7 @@ class FitModule(LightningModule):
         self.counted = 0
         self.validation_sums: dict[str, float] = {}
         self.guard: Guard
+        self.restorations = 0  # of an earlier run: a checkpoint is read before there is an optimizer to guard
 
     @property
     def epoch(self) -> int:
@@ -82,6 +83,7 @@ class FitModule(LightningModule):
         kind = torch.optim.AdamW if self.loop.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind([group for group in groups if group["params"]], lr=self.loop.rate, betas=self.loop.betas)
         self.guard = Guard(self.fitted, optimizer, self.average)
+        self.guard.restorations = self.restorations
         return optimizer
 
     def on_train_start(self) -> None:
@@ -179,6 +181,6 @@ class FitModule(LightningModule):
         state = checkpoint["fit"]
         self.position = state["position"]
         self.sums, self.counted = state["sums"], state["counted"]
-        self.guard.restorations = state["restorations"]
+        self.restorations = state["restorations"]
         if self.average is not None:
             self.average.load_state_dict(state["average"])
