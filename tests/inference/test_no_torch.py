@@ -18,7 +18,8 @@ for forbidden in ("torch", "onnx", "flows", "training", "scipy", "lightning"):
 
 import inference
 for module in pkgutil.iter_modules(inference.__path__, "inference."):
-    importlib.import_module(module.name)
+    if module.name != "inference.torch_engine":  # the engine for CUDA, imported only where one is asked for
+        importlib.import_module(module.name)
 
 from inference import answer, encode, infer_condition, load_version, log_likelihood, sample
 from model_store.manifest import Manifest
