@@ -14,7 +14,8 @@ from flows.models.base import Model
 
 def run_speed(device: torch.device) -> list[dict[str, object]]:
     """One row per model, function and batch: milliseconds, rows/s, and the share of the measured matrix rate."""
-    rate = matrix_rate(device)
+    side = 8192 if device.type == "cuda" else 1024
+    rate = matrix_rate(device, side)
     exponents = (0, 6, 10, 14, 17, 20) if device.type == "cuda" else (0, 6, 10)
     rows: list[dict[str, object]] = []
     for name, make in (("joint 8x3x512", joint_mixture), ("affine 8x3x512", conditional_affine)):
@@ -34,7 +35,7 @@ def run_speed(device: torch.device) -> list[dict[str, object]]:
                         "share of matrix rate": f"{batch * flops / seconds / rate:.1%}",
                     }
                 )
-    rows.append({"model": "matrix product 8192^3 float32", "operation": "floor", "TFLOP/s": round(rate / 1e12, 2)})
+    rows.append({"model": f"matrix product {side}^3 float32", "operation": "floor", "TFLOP/s": round(rate / 1e12, 2)})
     return rows
 
 
@@ -43,11 +44,10 @@ def conditioner_flops(model: Model) -> int:
     return 2 * sum(p.numel() for p in model.parameters() if p.ndim == 2)
 
 
-def matrix_rate(device: torch.device) -> float:
+def matrix_rate(device: torch.device, side: int) -> float:
     """FLOP/s of a large float32 product, the ceiling of everything here."""
-    n = 8192 if device.type == "cuda" else 1024
-    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
-    return 2 * n**3 / timed(lambda: a @ b, device)
+    a, b = torch.randn(side, side, device=device), torch.randn(side, side, device=device)
+    return 2 * side**3 / timed(lambda: a @ b, device)
 
 
 def timed(call: Callable[[], object], device: torch.device, budget_s: float = 0.3) -> float:
