@@ -104,7 +104,9 @@ def _labels(
 
     def reduce(first: int, groups: Arrays) -> None:
         by_class = estimators.log_mean_exp(groups["log_weight"].transpose(0, 2, 1))
-        posterior[first : first + len(by_class)] = estimators.label_posterior(by_class, prior)
+        rows = estimators.label_posterior(by_class, prior)
+        rows[_blurred(by_class)] = np.nan
+        posterior[first : first + len(by_class)] = rows
 
     noise = ScoringNoise(loaded.signature.noise, seed, draws)
     yield DrawsWork("score", x, noise, None, draws, reduce)
@@ -125,6 +127,18 @@ def _labels(
         draws=draws,
         seed=seed,
     )
+
+
+def _blurred(by_class: np.ndarray) -> np.ndarray:
+    """Rows so far off that float32 scores no longer tell the two best classes apart: (rows,) of bool.
+
+    Their posterior would be what rounding left of it, so it is not answered (NaN).
+    """
+    best = np.sort(by_class, axis=1)[:, -2:]
+    resolution = np.abs(best[:, 1]) * np.finfo(np.float32).eps
+    with np.errstate(invalid="ignore"):
+        blurred: np.ndarray = (resolution > 1) & (best[:, 1] - best[:, 0] <= 2 * resolution)
+    return blurred
 
 
 def _read_off(loaded: Loaded, x: np.ndarray, draws: int, seed: int) -> Question[InferredLabels | InferredConditions]:

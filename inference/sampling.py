@@ -18,6 +18,8 @@ from inference.noise import SAMPLING, sources
 from inference.work import Question
 from model_store.signature import Operation, Signature
 
+TEMPERATURE_LIMIT = 100.0  # far past any use; beyond float32's range integer data would hide that nothing was drawn
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -76,6 +78,8 @@ def sample(
     given, count = _read_latent(signature, latent, num_samples)
     read = replace(_read_conditions(signature, condition, conditions), each=count)
     factor = np.float32(fields.real(temperature, "/temperature"))
+    if factor > TEMPERATURE_LIMIT:
+        raise FieldError("/temperature", f"expected at most {TEMPERATURE_LIMIT:g}, got {temperature}")
     first = fields.seed(seed)
     work = DecodeWork(signature, read, factor, first, bool(shared_latent), given, bool(return_latent))
     return _sample(loaded, read, work, first, bool(return_log_likelihood))

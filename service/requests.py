@@ -96,7 +96,9 @@ class SampleRequest(Question):
     condition: ConditionField = None
     conditions: ConditionsField = None
     num_samples: Annotated[StrictInt, Field(ge=1)] | None = None
-    temperature: Annotated[Real, Field(ge=0, description="Scales all latent parts; 0 is the latent's mode.")] = 1.0
+    temperature: Annotated[
+        Real, Field(ge=0, le=100, description="Scales all latent parts; 0 is the latent's mode.")
+    ] = 1.0
     seed: Annotated[Seed | None, Field(description="Drawn by the server when absent, always answered.")] = None
     shared_latent: Annotated[StrictBool, Field(description="The same latents for every condition.")] = False
     latent: LatentField = None

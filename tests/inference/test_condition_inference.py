@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from inference import CannotAnswer, FieldError, answer, infer_condition
+from inference.condition_inference import _blurred
 from inference.loaded import Loaded
 from tests.inference import handmade
 from tests.inference.handmade import MEANS, NOISE, SCALES, SHIFT, VECTOR, normal_log_density
@@ -105,3 +106,8 @@ def test_refused(labels: Loaded, coupled: Loaded) -> None:
         with pytest.raises(FieldError) as error:
             infer_condition(loaded, x, **options)
         assert error.value.pointer == pointer
+
+
+def test_classes_that_rounding_blurs_are_not_told_apart() -> None:
+    scores = np.array([[-9e18, -9e18], [-1e6, -1.1e6], [-1.0, -1.0]])
+    assert _blurred(scores).tolist() == [True, False, False]

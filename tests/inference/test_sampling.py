@@ -122,8 +122,10 @@ def test_nothing_is_allocated_for_an_absurd_number(labels: Loaded) -> None:
     assert work.rows == 10**15
 
 
-def test_an_overflowing_temperature_is_answered(labels: Loaded) -> None:
-    assert ask(labels, 0, 3, temperature=3e38).samples.shape == (3, 2)
+def test_a_temperature_past_any_use_is_refused(labels: Loaded) -> None:
+    assert ask(labels, 0, 3, temperature=100).samples.shape == (3, 2)
+    with pytest.raises(FieldError, match="/temperature: expected at most 100"):
+        ask(labels, 0, 3, temperature=3e38)
 
 
 @pytest.mark.parametrize(

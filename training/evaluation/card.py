@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from model_store.manifest import Manifest
-from model_store.signature import ArraySpec, LabelCondition, Signature, VectorCondition
+from model_store.signature import ArraySpec, ImageCondition, LabelCondition, NoCondition, Signature, VectorCondition
 from training.evaluation.limits import good_for, limits
 from training.evaluation.markdown import code_block, shell_json, table, text
 from training.evaluation.section import Section
@@ -88,10 +88,12 @@ def _commands(name: str, signature: Signature, example: np.ndarray, condition: n
             grid = {"model": name, **given, "num_samples": 10, "seed": 1}
             blocks.append(_curl("sample", grid, "-H 'Accept: image/png' -o samples.png "))
     x = _numbers(example[None])
+    inferred = not isinstance(signature.condition, ImageCondition | NoCondition)
     if _writable(x) and _writable(given.get("condition")):
         blocks.append(_curl("loglik", {"model": name, "x": x, **given}))
-        blocks.append(_curl("infer-condition", {"model": name, "x": x}))
-    else:
+        if inferred:
+            blocks.append(_curl("infer-condition", {"model": name, "x": x}))
+    elif inferred:
         blocks.append(_npz(name, signature))
     return blocks
 
