@@ -1,4 +1,8 @@
-"""Random shifts, flips and erased rectangles of images, drawn from the default generator that each step seeds."""
+"""Random shifts, flips and erased rectangles of images, drawn from the default generator that each step seeds.
+
+The encoder sees the changed image, the decoder is to return the image as it was (denoising auto-encoder: Vincent 2008):
+latents need not say where a thing lies or which way it looks, and samples look like the data.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,17 @@ from model_store.signature import Frozen
 
 class Augmentation(Frozen):
     """`shift` pixels at most in each direction (zeros come in), horizontal `flip` with probability 1/2, and with
-    probability `erase` one rectangle with sides of `erase_sides` pixels set to zero in what the encoder sees."""
+    probability `erase` one rectangle with sides of `erase_sides` pixels set to zero."""
 
     shift: Annotated[int, Field(ge=0, le=8)] = 0
     flip: bool = False
     erase: Annotated[float, Field(ge=0, le=1)] = 0.0
     erase_sides: tuple[int, int] = (4, 12)
 
-    def pair(self, images: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """What the decoder should return, and what the encoder sees: (rows, C, H, W) in [0, 1]."""
-        if not training:
-            return images, images
-        target = self.moved(images)
-        return target, erased(target, self.erase, *self.erase_sides) if self.erase else target
+    def __call__(self, images: Tensor) -> Tensor:
+        """What the encoder sees in training of images (rows, C, H, W) in [0, 1]."""
+        seen = self.moved(images)
+        return erased(seen, self.erase, *self.erase_sides) if self.erase else seen
 
     def moved(self, images: Tensor) -> Tensor:
         """Shifted and flipped copies."""

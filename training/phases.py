@@ -55,7 +55,7 @@ def phases(recipe: Recipe, dataset: Dataset, model: Model) -> list[Phase]:
     if not isinstance(model, LatentFlow):
         return [Phase("flow", fit, whole(lambda: likelihood(model, len(train), fit, recipe.seed)))]
     if model.config.gradient == "through":
-        through = LikelihoodThroughEncoder(model, fit.latent_noise, fit.reconstruction, fit.augmentation)
+        through = LikelihoodThroughEncoder(model, fit)
         return [Phase("flow", fit, whole(lambda: through))]
 
     def encoded(device: torch.device) -> Prepared:

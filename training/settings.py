@@ -44,11 +44,13 @@ class Fit(Loop):
     """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent.
 
     `padding` noise of joint flows is drawn afresh in every step or fixed per row. `reconstruction` weighs the
-    squared error beside the likelihood that reaches the encoder. `copies`: how often the training images are encoded
+    squared error beside the likelihood that reaches the encoder; only the share `reconstructed` of each batch is
+    decoded for it, which is unbiased and spares the decoder. `copies`: how often the training images are encoded
     for the second stage, each time augmented anew.
     """
 
     padding: Literal["fresh", "fixed"] = "fresh"
     reconstruction: Annotated[float, Field(gt=0)] = 10.0
+    reconstructed: Annotated[float, Field(gt=0, le=1)] = 1.0
     copies: Positive = 1
     autoencoder: Loop | None = None

@@ -31,9 +31,8 @@ def test_erasing_removes_one_rectangle() -> None:
         assert len(rows) == height * width and 4 <= height <= 12 and 4 <= width <= 12
 
 
-def test_there_is_none_outside_training() -> None:
+def test_shift_flip_and_erasure_come_together() -> None:
     images = torch.rand(4, 1, 28, 28)
-    augmentation = Augmentation(shift=2, flip=True, erase=1.0)
-    assert all(view is images for view in augmentation.pair(images, training=False))
-    target, seen = augmentation.pair(images, training=True)
-    assert not torch.equal(target, images) and not torch.equal(target, seen)
+    seen = Augmentation(shift=2, flip=True, erase=1.0)(images)
+    assert seen.shape == images.shape and not torch.equal(seen, images)
+    assert Augmentation()(images) is images

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 from flows.models.latent import LatentFlow
-from training.augmentation import Augmentation
 from training.noise import fresh
 from training.objectives.base import Terms
 from training.objectives.reconstruction import squared_error
 from training.rows import Batch
+from training.settings import Fit
 
 
 class LikelihoodThroughEncoder:
     """-log p(u + nu e | C) + w || decoder(u + nu e) - x ||^2, with u = encoder(x) batch-normalised and e ~ N(0, I).
 
     The noise on u keeps the density of the latent from growing without bound along the directions that the encoder
-    leaves unused; the reconstruction keeps u informative about x.
+    leaves unused; the reconstruction keeps u informative about x. In training only a share of the rows is decoded.
     """
 
-    def __init__(self, model: LatentFlow, latent_noise: float, weight: float, augmentation: Augmentation) -> None:
-        self.model, self.latent_noise, self.weight, self.augmentation = model, latent_noise, weight, augmentation
+    def __init__(self, model: LatentFlow, fit: Fit) -> None:
+        self.model, self.latent_noise, self.augmentation = model, fit.latent_noise, fit.augmentation
+        self.weight, self.share = fit.reconstruction, fit.reconstructed
 
     @property
     def module(self) -> nn.Module:
@@ -30,13 +33,14 @@ class LikelihoodThroughEncoder:
 
     def __call__(self, batch: Batch) -> Terms:
         """Both terms and their weighted sum."""
-        target, seen = self.augmentation.pair(self.model.scale(batch.x), self.model.training)
-        latent = self.model.autoencoder.encode(seen)
+        target = self.model.scale(batch.x)
+        latent = self.model.autoencoder.encode(self.augmentation(target) if self.model.training else target)
         if self.model.training:
             latent = latent + self.latent_noise * torch.randn_like(latent)
         noise = fresh(self.model, len(latent), latent.device)
         nll = -self.model.latent_log_weight(latent, noise, batch.condition).mean()
-        error = squared_error(self.model.autoencoder.decode(latent), target)
+        decoded = math.ceil(self.share * len(latent)) if self.model.training else len(latent)
+        error = squared_error(self.model.autoencoder.decode(latent[:decoded]), target[:decoded])
         return {"loss": nll + self.weight * error, "nll": nll, "reconstruction": error}
 
     def start(self, batch: Batch) -> None:

@@ -30,8 +30,8 @@ class Reconstruction:
 
     def __call__(self, batch: Batch) -> Terms:
         """The squared errors and their weighted sum."""
-        target, seen = self.augmentation.pair(self.model.scale(batch.x), self.module.training)
-        latent = self.model.autoencoder.encode(seen)
+        target = self.model.scale(batch.x)
+        latent = self.model.autoencoder.encode(self.augmentation(target) if self.module.training else target)
         if self.module.training:
             latent = latent + self.latent_noise * torch.randn_like(latent)
         view = self.model.autoencoder.gradients
