@@ -1,0 +1,230 @@
+"""The scheduler's driver: an event loop that pulls engine calls, and one engine thread that makes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic, perf_counter
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from inference.engine import Arrays, EngineLost
+from inference.loaded import Loaded
+from inference.work import Work
+from model_store.signature import Operation
+from service.scheduling.cost import Cost
+from service.scheduling.scheduler import Batch, Chunk, Job, Kind, Pace, Scheduler
+
+OnBatch = Callable[[Loaded, str, int, float], None]
+
+
+class DeadlinePassed(Exception):
+    """The work was still waiting when its deadline passed."""
+
+
+@dataclass
+class Timing:
+    """Seconds that one work waited and computed."""
+
+    queue: float = 0.0
+    compute: float = 0.0
+
+
+@dataclass(eq=False)
+class _Asked(Job):
+    """A job with its work, and the promise of its end.
+
+    `accepted` and `early` belong to the engine thread: rows that the work has taken, and chunks that came back before
+    the ones in front of them.
+    """
+
+    loaded: Loaded = field(kw_only=True)
+    work: Work = field(kw_only=True)
+    done: asyncio.Future[Timing] = field(kw_only=True)
+    timing: Timing = field(default_factory=Timing)
+    arrived: float = field(default_factory=monotonic)
+    since: float = field(default_factory=perf_counter)
+    accepted: int = 0
+    early: dict[int, tuple[int, Arrays]] = field(default_factory=dict)
+
+
+@dataclass
+class _Outcome:
+    """What became of a call: what single works raised, and what the engine did. `started` by `perf_counter`."""
+
+    faults: dict[Chunk, Exception]
+    error: Exception | None
+    started: float
+    seconds: float
+
+
+class Driver:
+    """Runs works beside their neighbours, cut and ordered by the scheduler.
+
+    Args:
+        pace: how long and how many engine calls may be.
+        on_batch: called with (loaded, operation, rows, seconds) after each engine call.
+    """
+
+    def __init__(self, pace: Pace, on_batch: OnBatch = lambda *_: None) -> None:
+        self._costs: WeakKeyDictionary[Loaded, dict[str, Cost]] = WeakKeyDictionary()
+        self._scheduler = Scheduler(pace, self._cost)
+        self._on_batch = on_batch
+        self._engine = ThreadPoolExecutor(1, "condflow-engine")
+        self._wake = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._lost = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the device is gone for good."""
+        return self._lost
+
+    def queue(self) -> tuple[int, float]:
+        """Rows that wait, and the age of the oldest in seconds."""
+        waiting = [_asked(job) for job in self._scheduler.waiting()]
+        now = monotonic()
+        return sum(job.left for job in waiting), now - min((job.arrived for job in waiting), default=now)
+
+    def delay(self, loaded: Loaded, operation: Operation, rows: int) -> float:
+        """Seconds until so many new rows would be done, as things stand."""
+        return self._scheduler.delay((loaded, operation), rows)
+
+    def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
+        """Tell what a call took that was made elsewhere, at warm-up."""
+        self._cost((loaded, operation)).observe(rows, seconds)
+
+    async def run(self, loaded: Loaded, work: Work, deadline: float, tenant: str = "") -> Timing:
+        """Run all rows of `work`; return when its last chunk was accepted.
+
+        Cancelling the call drops what has not started. Raises DeadlinePassed, EngineError, or what the work raises.
+        """
+        if work.rows == 0:
+            return Timing()
+        if self._lost:
+            raise EngineLost("the device is gone")
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._serve(), name="condflow-scheduler")
+        done = asyncio.get_running_loop().create_future()
+        job = _Asked((loaded, work.operation), tenant, work.rows, deadline, loaded=loaded, work=work, done=done)
+        self._scheduler.submit(job)
+        self._wake.set()
+        try:
+            return await done
+        finally:
+            self._scheduler.leave(job)
+
+    async def close(self) -> None:
+        """Stop after the engine call in progress; what waits is cancelled."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.wait([self._loop])
+        for job in list(self._scheduler.waiting()):
+            _asked(job).done.cancel()
+        await asyncio.to_thread(self._engine.shutdown)
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            for job in self._scheduler.expired(monotonic()):
+                _end(job, DeadlinePassed())
+            batch = self._scheduler.pull()
+            if batch is None:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            call = loop.run_in_executor(self._engine, _compute, batch)
+            call.add_done_callback(partial(self._settle, batch))
+
+    def _settle(self, batch: Batch, call: asyncio.Future[_Outcome]) -> None:
+        self._wake.set()
+        if call.cancelled():
+            return
+        outcome = call.result()
+        for chunk in batch.chunks:
+            job = _asked(chunk.job)
+            job.timing.queue += max(outcome.started - job.since, 0.0)
+            job.timing.compute += outcome.seconds
+            job.since = outcome.started + outcome.seconds
+        for chunk, fault in outcome.faults.items():
+            self._fail(chunk.job, fault)
+        if outcome.error is not None:
+            self._lost = self._lost or isinstance(outcome.error, EngineLost)
+            for chunk in self._scheduler.failed(batch, outcome.error):
+                self._fail(chunk.job, outcome.error)
+            return
+        self._scheduler.finished(batch, outcome.seconds)
+        loaded, operation = _asked(batch.chunks[0].job).loaded, _asked(batch.chunks[0].job).work.operation
+        self._on_batch(loaded, operation, batch.rows, outcome.seconds)
+        for chunk in batch.chunks:
+            job = _asked(chunk.job)
+            if job.accepted == job.rows and not job.done.done():
+                job.done.set_result(job.timing)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._scheduler.leave(job)
+        _end(job, error)
+
+    def _cost(self, kind: Kind) -> Cost:
+        assert isinstance(kind, tuple)
+        loaded, operation = kind
+        return self._costs.setdefault(loaded, {}).setdefault(operation, Cost())
+
+
+def _compute(batch: Batch) -> _Outcome:
+    """Make one call in the engine thread, and hand each work its outputs. A work's own fault stops no other."""
+    started = perf_counter()
+    inputs: dict[Chunk, Arrays] = {}
+    faults: dict[Chunk, Exception] = {}
+    for chunk in batch.chunks:
+        try:
+            inputs[chunk] = _asked(chunk.job).work.inputs(chunk.start, chunk.stop)
+        except Exception as fault:
+            faults[chunk] = fault
+    first = _asked(batch.chunks[0].job)
+    error: Exception | None = None
+    if inputs:
+        try:
+            outputs = first.loaded.engine.run(first.work.operation, _merged(list(inputs.values())))
+        except Exception as failure:  # whatever it is, it must not end the service
+            error = failure
+        else:
+            start = 0
+            for chunk in inputs:
+                own = {name: array[start : start + chunk.rows] for name, array in outputs.items()}
+                start += chunk.rows
+                try:
+                    _accept(_asked(chunk.job), chunk, own)
+                except Exception as fault:
+                    faults[chunk] = fault
+    return _Outcome(faults, error, started, perf_counter() - started)
+
+
+def _accept(job: _Asked, chunk: Chunk, outputs: Arrays) -> None:
+    """Hand chunks to the work in order: a second try comes back after what followed it."""
+    job.early[chunk.start] = (chunk.stop, outputs)
+    while job.accepted in job.early and not job.ended:
+        start = job.accepted
+        job.accepted, ready = job.early.pop(start)
+        job.work.accept(start, job.accepted, ready)
+
+
+def _merged(members: list[Arrays]) -> Arrays:
+    if len(members) == 1:
+        return members[0]
+    return {name: np.concatenate([member[name] for member in members]) for name in members[0]}
+
+
+def _end(job: Job, error: Exception) -> None:
+    done = _asked(job).done
+    if not done.done():
+        done.set_exception(error)
+
+
+def _asked(job: Job) -> _Asked:
+    assert isinstance(job, _Asked)
+    return job

@@ -1,0 +1,280 @@
+"""The scheduler as a pure state machine: no clock, no thread and no engine of its own.
+
+Jobs come (`submit`), leave (`leave`) or run late (`expired`); `pull` forms the next engine call; its end is told by
+`finished` or `failed`. A driver brings time and an engine; a test brings whatever it likes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+
+from inference.engine import EngineLost, EngineOutOfMemory
+from service.scheduling.cost import Cost
+from service.scheduling.turns import Turns, level
+
+Kind = Hashable
+"""What may share an engine call: one version and one operation."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of an engine call while a smaller job waits (`short`), and else (`long`); rows of a call at most;
+    `depth`: calls handed out at once, 2 where the next one is prepared while the device computes."""
+
+    short: float = 0.0025
+    long: float = 0.010
+    most_rows: int = 65_536
+    depth: int = 1
+
+
+@dataclass(eq=False)
+class Job:
+    """`rows` rows of one kind, asked for by `tenant` (an API key), to be under way before `deadline`."""
+
+    kind: Kind
+    tenant: str
+    rows: int
+    deadline: float
+    next_row: int = 0
+    ended: bool = False
+
+    @property
+    def left(self) -> int:
+        """Rows not handed out yet."""
+        return self.rows - self.next_row
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Rows [start, stop) of a job."""
+
+    job: Job
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One engine call: chunks of one kind. `halved`: a smaller second try after the device ran out of memory."""
+
+    kind: Kind
+    chunks: tuple[Chunk, ...]
+    halved: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Of all chunks."""
+        return sum(chunk.rows for chunk in self.chunks)
+
+
+@dataclass
+class Scheduler:
+    """Deficit round robin over tenants and over the jobs of each; engine calls cut by what they cost.
+
+    Whoever's turn it is leads, and decides the kind of the call. Jobs of that kind share its rows max-min fairly, first
+    over tenants, then over their jobs; those in debt only get what the others leave. So any number of rows asked for by
+    one tenant slows another down by no more than one tenant more. A job leads for the first time within
+    `2 n m (long + quantum)` seconds of engine time, and the calls in flight, where n tenants wait and its own has m
+    jobs (`quantum` = `short`; a single row that takes longer than `long` counts in its place).
+    """
+
+    pace: Pace = field(default_factory=Pace)
+    cost: Callable[[Kind], Cost] = field(default_factory=lambda: _Costs().__getitem__)
+
+    def __post_init__(self) -> None:
+        self.in_flight: dict[Batch, float] = {}
+        self._tenants: Turns[str] = Turns(self.pace.short, self.pace.long)
+        self._jobs: dict[str, Turns[Job]] = {}
+        self._kinds: dict[Kind, dict[Job, None]] = {}
+        self._again: deque[Batch] = deque()
+        self._most_rows: dict[Kind, int] = {}
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """It waits from now on."""
+        if job.tenant not in self._jobs:
+            self._jobs[job.tenant] = Turns(self.pace.short, self.pace.long)
+            self._tenants.add(job.tenant)
+        self._jobs[job.tenant].add(job)
+        self._kinds.setdefault(job.kind, {})[job] = None
+
+    def leave(self, job: Job) -> None:
+        """The client left, or the job has its answer: nothing more is handed out."""
+        job.ended = True
+        self._stop_waiting(job)
+
+    def expired(self, now: float) -> list[Job]:
+        """Jobs that still wait though their deadline has passed; they leave."""
+        late = [job for job in self.waiting() if job.deadline <= now]
+        for job in late:
+            self.leave(job)
+        return late
+
+    def waiting(self) -> Iterable[Job]:
+        """Jobs with rows to hand out."""
+        return (job for jobs in self._kinds.values() for job in jobs)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to hand out, and nothing is out."""
+        return not (self._kinds or self._again or self.in_flight)
+
+    def delay(self, kind: Kind, rows: int) -> float:
+        """Seconds until so many new rows would be done: every job ahead gets as much as these, or what it needs."""
+        own = self.cost(kind).seconds(rows)
+        ahead = sum(min(own, self.cost(job.kind).seconds(job.left)) for job in self.waiting())
+        return own + ahead + sum(self.in_flight.values())
+
+    # --- engine calls -------------------------------------------------------------------------------------------
+
+    def pull(self) -> Batch | None:
+        """The next engine call, or None: nothing waits, or as many calls are out as may be."""
+        if len(self.in_flight) >= self.pace.depth:
+            return None
+        batch = self._second_try() or self._form()
+        if batch is not None:
+            seconds = self.cost(batch.kind).seconds(batch.rows)
+            self.in_flight[batch] = seconds
+            self._charge(batch, seconds)
+        return batch
+
+    def finished(self, batch: Batch, seconds: float) -> None:
+        """The call succeeded, in so many seconds."""
+        expected = self.in_flight.pop(batch)
+        self._charge(batch, seconds - expected)
+        self.cost(batch.kind).observe(batch.rows, seconds)
+        cap = self._most_rows.get(batch.kind)
+        if cap is not None and batch.rows >= cap:  # there is memory again: take a little more next time
+            self._most_rows[batch.kind] = cap + max(1, cap // 8)
+
+    def failed(self, batch: Batch, error: Exception) -> list[Chunk]:
+        """The call failed: the chunks that fail with it. The others will be pulled again, before anything else.
+
+        A call of several chunks is tried again in halves, so that one bad chunk fails alone. Where memory ran out, half
+        the rows are tried once, and later calls of the kind start from that size. A lost device fails all.
+        """
+        del self.in_flight[batch]
+        alive = tuple(chunk for chunk in batch.chunks if not chunk.job.ended)
+        if isinstance(error, EngineLost) or not alive:
+            return list(alive)
+        if isinstance(error, EngineOutOfMemory):
+            if batch.halved or batch.rows == 1:
+                return list(alive)
+            self._most_rows[batch.kind] = most = max(1, batch.rows // 2)
+            tries = [Batch(batch.kind, piece, halved=True) for piece in _pieces(alive, most)]
+        elif len(alive) == 1:
+            return list(alive)
+        else:
+            middle = len(alive) // 2
+            tries = [Batch(batch.kind, half, batch.halved) for half in (alive[:middle], alive[middle:])]
+        self._again.extendleft(reversed(tries))
+        return []
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _second_try(self) -> Batch | None:
+        while self._again:
+            batch = self._again.popleft()
+            alive = tuple(chunk for chunk in batch.chunks if not chunk.job.ended)
+            if alive:
+                return Batch(batch.kind, alive, batch.halved)
+        return None
+
+    def _form(self) -> Batch | None:
+        if not self._kinds:
+            return None
+        leader = self._jobs[self._tenants.next()].next()
+        mates = self._kinds[leader.kind]
+        room = min(self.cost(leader.kind).rows(self._seconds(leader.kind)), self._cap(leader.kind))
+        shares: dict[Job, int] = {}
+        for in_credit in (True, False):
+            group = [job for job in mates if self._in_credit(job) == in_credit]
+            room -= _share(group, room, shares)
+        chunks = []
+        for job, rows in shares.items():
+            chunks.append(Chunk(job, job.next_row, job.next_row + rows))
+            job.next_row += rows
+        for job in shares:
+            if not job.left:
+                self._stop_waiting(job)
+        return Batch(leader.kind, tuple(chunks))
+
+    def _seconds(self, kind: Kind) -> float:
+        """Short while a smaller job than the biggest of this kind waits."""
+        biggest = max(job.left for job in self._kinds[kind]) * self.cost(kind).per_row
+        if biggest <= self.pace.short:
+            return self.pace.long
+        smaller = any(job.left * self.cost(job.kind).per_row < biggest for job in self.waiting())
+        return self.pace.short if smaller else self.pace.long
+
+    def _cap(self, kind: Kind) -> int:
+        return min(self._most_rows.get(kind, self.pace.most_rows), self.pace.most_rows)
+
+    def _in_credit(self, job: Job) -> bool:
+        return self._tenants.in_credit(job.tenant) and self._jobs[job.tenant].in_credit(job)
+
+    def _charge(self, batch: Batch, seconds: float) -> None:
+        for chunk in batch.chunks:
+            part = seconds * chunk.rows / batch.rows
+            self._tenants.charge(chunk.job.tenant, part)
+            if chunk.job.tenant in self._jobs:
+                self._jobs[chunk.job.tenant].charge(chunk.job, part)
+
+    def _stop_waiting(self, job: Job) -> None:
+        jobs = self._kinds.get(job.kind, {})
+        if job not in jobs:
+            return
+        del jobs[job]
+        if not jobs:
+            del self._kinds[job.kind]
+        turns = self._jobs[job.tenant]
+        turns.remove(job)
+        if not turns:
+            del self._jobs[job.tenant]
+            self._tenants.remove(job.tenant)
+
+
+class _Costs(dict[Kind, Cost]):
+    def __missing__(self, kind: Kind) -> Cost:
+        self[kind] = cost = Cost()
+        return cost
+
+
+def _share(jobs: list[Job], room: int, shares: dict[Job, int]) -> int:
+    """Divide `room` rows over tenants, and each one's part over its jobs; returns how many were taken."""
+    tenants: dict[str, list[Job]] = {}
+    for job in jobs:
+        tenants.setdefault(job.tenant, []).append(job)
+    wanted = [sum(job.left for job in group) for group in tenants.values()]
+    taken = 0
+    for group, part in zip(tenants.values(), level(wanted, room), strict=True):
+        for job, rows in zip(group, level([job.left for job in group], part), strict=True):
+            if rows:
+                shares[job] = rows
+                taken += rows
+    return taken
+
+
+def _pieces(chunks: tuple[Chunk, ...], most: int) -> list[tuple[Chunk, ...]]:
+    """The same rows in order, at most so many in one piece."""
+    pieces: list[list[Chunk]] = [[]]
+    room = most
+    for chunk in chunks:
+        start = chunk.start
+        while start < chunk.stop:
+            if not room:
+                pieces.append([])
+                room = most
+            stop = min(chunk.stop, start + room)
+            pieces[-1].append(Chunk(chunk.job, start, stop))
+            room -= stop - start
+            start = stop
+    return [tuple(piece) for piece in pieces]

@@ -1,0 +1,45 @@
+"""The line that is fitted to what engine calls take."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.scheduling.cost import Cost
+
+
+@given(st.floats(1e-7, 1e-3), st.floats(0, 1e-2), st.permutations([1, 10, 100, 1000]))
+def test_it_finds_the_line(per_row: float, per_call: float, sizes: list[int]) -> None:
+    cost = Cost()
+    for rows in sizes * 3:
+        cost.observe(rows, per_row * rows + per_call)
+    assert cost.seconds(500) == pytest.approx(per_row * 500 + per_call, rel=0.02)
+
+
+def test_calls_of_one_size_are_predicted_right_at_that_size() -> None:
+    cost = Cost()
+    for _ in range(20):
+        cost.observe(64, 0.004)
+    assert cost.seconds(64) == pytest.approx(0.004)
+    assert 0 < cost.seconds(1) <= 0.004 and cost.seconds(640) > 0.004
+
+
+def test_it_follows_a_machine_that_slows_down() -> None:
+    cost = Cost()
+    for seconds in [1e-5] * 200 + [4e-5] * 200:
+        for rows in (10, 1000):
+            cost.observe(rows, seconds * rows)
+    assert cost.seconds(1000) == pytest.approx(4e-2, rel=0.05)
+
+
+@given(st.lists(st.tuples(st.integers(-3, 10_000), st.floats(-1, 10)), max_size=30), st.floats(0, 1))
+def test_whatever_is_observed_it_stays_usable(calls: list[tuple[int, float]], budget: float) -> None:
+    """Clocks jump, and calls stall."""
+    cost = Cost()
+    for rows, seconds in calls:
+        cost.observe(rows, seconds)
+    assert cost.per_row > 0 and cost.per_call >= 0
+    rows = cost.rows(budget)
+    assert rows >= 1
+    assert rows == 1 or cost.seconds(rows) <= budget * (1 + 1e-6)

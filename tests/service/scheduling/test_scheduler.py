@@ -1,0 +1,200 @@
+"""The scheduler alone, with a clock that is moved by hand: chunks, fairness, credit, failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from inference.engine import EngineError, EngineLost, EngineOutOfMemory
+from service.scheduling.scheduler import Pace
+from tests.service.scheduling.machine import FAR, PER_CALL, PER_ROW, World
+
+SHORT, LONG = 240, 990  # rows in 2.5 and in 10 ms
+
+
+def test_a_lone_job_takes_long_calls() -> None:
+    world = World()
+    job = world.submit(3000)
+    sizes = [batch.rows for batch in iter(world.step, None)]
+    assert sizes == [LONG, LONG, LONG, 30]
+    assert world.complete(job) and world.scheduler.idle
+
+
+def test_calls_are_short_while_a_smaller_job_waits() -> None:
+    world = World()
+    world.submit(100_000)
+    small = world.submit(1, kind="another model")
+    first, second = world.step(), world.step()
+    assert first is not None and second is not None
+    assert first.rows == SHORT and second.rows == 1
+    assert world.complete(small)
+    third = world.step()
+    assert third is not None and third.rows == LONG
+
+
+def test_one_row_rides_along_in_the_next_call() -> None:
+    world = World()
+    world.submit(100_000)
+    assert world.step()
+    small = world.submit(1)
+    batch = world.step()
+    assert batch is not None and batch.rows == SHORT
+    assert world.complete(small)
+
+
+def test_jobs_of_one_kind_share_a_call_and_kinds_do_not() -> None:
+    world = World()
+    for place in range(40):
+        world.submit(1, kind=place % 2)
+    assert [batch.rows for batch in iter(world.step, None)] == [20, 20]
+
+
+@pytest.mark.parametrize("kinds", [("a", "a"), ("a", "b")])
+def test_tenants_get_equal_time_however_much_they_ask(kinds: tuple[str, str]) -> None:
+    world = World()
+    for _ in range(50):
+        world.submit(20_000, "many", kinds[0])
+    world.submit(1_000_000, "one", kinds[1])
+    while world.now < 3.0:
+        assert world.step()
+    assert world.took["one"] == pytest.approx(world.took["many"], rel=0.02)
+
+
+def test_models_share_the_machine_fairly() -> None:
+    world = World()
+    for kind in ("a", "b", "c"):
+        world.submit(1_000_000, kind, kind)
+    while world.now < 3.0:
+        assert world.step()
+    assert max(world.took.values()) < 1.03 * min(world.took.values())
+
+
+def test_room_that_others_leave_is_used_and_not_held_against_anyone_for_long() -> None:
+    """`rider` fills calls that `small` leaves nearly empty; then it still gets its half beside a newcomer."""
+    world = World()
+    world.submit(1_000_000, "rider")
+    for _ in range(200):
+        world.submit(1, "small")
+        world.step()
+    start = world.took["rider"]
+    assert start > 0.9 * world.now
+    begun = world.now
+    world.submit(1_000_000, "new", "another")
+    while world.now < begun + 2.0:
+        world.step()
+    assert world.took["rider"] - start == pytest.approx(world.took["new"], rel=0.05)
+
+
+@pytest.mark.parametrize("tenants", [1, 3])
+@pytest.mark.parametrize("mates", [1, 4])
+def test_nobody_starves(tenants: int, mates: int) -> None:
+    """The bound of the docstring, beside big jobs of other kinds, which nothing can ride along with."""
+    world = World()
+    for tenant in range(tenants):
+        for mate in range(mates):
+            world.submit(10**6, str(tenant), (tenant, mate))
+    for _ in range(37):
+        world.step()
+    job = world.submit(1, "0", "newcomer")
+    begun, pace = world.now, Pace()
+    while not world.complete(job):
+        world.step()
+    assert world.now - begun <= 2 * tenants * (mates + 1) * (pace.long + pace.short)
+
+
+def test_who_leaves_is_not_computed() -> None:
+    world = World()
+    gone, stays = world.submit(10), world.submit(10)
+    world.scheduler.leave(gone)
+    batch = world.step()
+    assert batch is not None and [chunk.job for chunk in batch.chunks] == [stays]
+    assert world.scheduler.idle
+
+
+def test_late_jobs_leave_and_the_others_stay() -> None:
+    world = World()
+    late, fine = world.submit(10, deadline=1.0), world.submit(10)
+    assert world.scheduler.expired(0.5) == []
+    assert world.scheduler.expired(1.0) == [late]
+    assert list(world.scheduler.waiting()) == [fine]
+
+
+def test_depth_bounds_the_calls_that_are_out() -> None:
+    for depth in (1, 2):
+        world = World(Pace(depth=depth))
+        world.submit(10**6)
+        out = [world.scheduler.pull() for _ in range(depth)]
+        assert all(out) and world.scheduler.pull() is None
+        assert out[0] is not None
+        world.finish(out[0])
+        assert world.scheduler.pull() is not None
+
+
+def test_a_bad_chunk_fails_alone_by_bisection() -> None:
+    world = World()
+    jobs = [world.submit(2) for _ in range(16)]
+    bad = jobs[11]
+    failed = []
+    calls = 0
+    while batch := world.scheduler.pull():
+        calls += 1
+        if any(chunk.job is bad for chunk in batch.chunks):
+            failed += [chunk.job for chunk in world.scheduler.failed(batch, EngineError("poisoned"))]
+        else:
+            world.finish(batch)
+    assert failed == [bad] and calls == 1 + 2 * 4
+    assert all(world.complete(job) for job in jobs if job is not bad)
+
+
+def test_out_of_memory_halves_the_rows_once_and_then_gives_up() -> None:
+    world = World()
+    job = world.submit(800)
+    batch = world.scheduler.pull()
+    assert batch is not None and batch.rows == 800
+    assert world.scheduler.failed(batch, EngineOutOfMemory()) == []
+    again = world.scheduler.pull()
+    assert again is not None and again.rows == 400
+    (chunk,) = world.scheduler.failed(again, EngineOutOfMemory())
+    assert chunk.job is job
+
+
+def test_after_out_of_memory_later_calls_start_small_and_grow_back() -> None:
+    world = World()
+    first = world.submit(800)
+    batch = world.scheduler.pull()
+    assert batch is not None
+    world.scheduler.failed(batch, EngineOutOfMemory())
+    assert [batch.rows for batch in iter(world.step, None)] == [400, 400]
+    assert world.complete(first)
+    world.submit(100_000)
+    sizes = [batch.rows for batch in iter(world.step, None)]
+    assert 400 < sizes[0] < 600 and max(sizes) == LONG
+    assert sizes[:20] == sorted(sizes[:20])
+
+
+def test_a_lost_device_fails_the_whole_call() -> None:
+    world = World()
+    jobs = [world.submit(2) for _ in range(4)]
+    batch = world.scheduler.pull()
+    assert batch is not None
+    assert [chunk.job for chunk in world.scheduler.failed(batch, EngineLost("gone"))] == jobs
+
+
+def test_those_who_left_are_dropped_from_a_second_try() -> None:
+    world = World()
+    jobs = [world.submit(2) for _ in range(4)]
+    batch = world.scheduler.pull()
+    assert batch is not None
+    world.scheduler.failed(batch, EngineError("poisoned"))
+    world.scheduler.leave(jobs[0])
+    world.scheduler.leave(jobs[1])
+    again = world.scheduler.pull()
+    assert again is not None and [chunk.job for chunk in again.chunks] == jobs[2:]
+
+
+def test_the_delay_of_a_small_job_does_not_count_all_of_the_big_ones() -> None:
+    world = World()
+    for _ in range(3):
+        world.submit(10**6, deadline=FAR)
+    row = PER_ROW + PER_CALL
+    assert world.scheduler.delay("model", 1) == pytest.approx(4 * row)
+    assert world.scheduler.delay("model", 10**6) == pytest.approx(4 * (10**6 * PER_ROW + PER_CALL))
