@@ -14,11 +14,11 @@ from starlette.exceptions import HTTPException
 
 from inference.loaded import Loaded
 from inference.loading import load_version
+from inference.warming import warm
 from model_store.manifest import Manifest
 from model_store.store import Store
 from service.admission import Admission
 from service.auth import Gate, KeyRing
-from service.batcher import LoopBatcher
 from service.metrics import Metrics
 from service.middleware import Edge
 from service.openapi import openapi_of
@@ -31,6 +31,8 @@ from service.routes.health import health_routes
 from service.routes.models import model_routes
 from service.routes.operations import operation_routes
 from service.routes.pages import page_routes
+from service.scheduling.driver import Driver
+from service.scheduling.scheduler import Pace
 from service.settings import Settings
 
 VERSION = "0.1.0"
@@ -81,20 +83,33 @@ def _parts(settings: Settings) -> Parts:
     metrics = Metrics()
     store = Store.open(settings.store)
 
-    def load(manifest: Manifest) -> Loaded:
-        read = partial(store.read, manifest)
-        return load_version(manifest, read, threads=settings.engine_threads, device=settings.device)
-
-    registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
-    admission = Admission(settings.concurrent_requests, settings.queue_rows, settings.drain_s)
-
-    def on_batch(loaded: Loaded, operation: str, rows: int, seconds: float) -> None:
-        admission.measured(rows, seconds)
+    def on_batch(loaded: Loaded, operation: str, rows: int, _seconds: float) -> None:
         metrics.batch(operation, loaded.name, str(loaded.version), rows)
 
-    batcher = LoopBatcher(settings.batch_rows, settings.chunk_rows, on_batch)
-    pipeline = Pipeline(settings, registry, batcher, admission)
-    return Parts(settings, metrics, registry, admission, batcher, pipeline)
+    driver = Driver(_pace(settings), on_batch)
+
+    def load(manifest: Manifest) -> Loaded:
+        read = partial(store.read, manifest)
+        loaded = load_version(manifest, read, threads=settings.engine_threads, device=settings.device)
+        for call in warm(loaded):
+            driver.learn(loaded, call.operation, call.rows, call.seconds)
+        return loaded
+
+    registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
+    admission = Admission(
+        settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog
+    )
+    pipeline = Pipeline(settings, registry, driver, admission)
+    return Parts(settings, metrics, registry, admission, driver, pipeline)
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        short=settings.short_call_ms / 1000,
+        long=settings.call_ms / 1000,
+        most_rows=settings.batch_rows,
+        depth=1 if settings.device == "cpu" else 2,
+    )
 
 
 @asynccontextmanager
@@ -106,7 +121,7 @@ async def _lifespan(_app: FastAPI, parts: Parts) -> AsyncIterator[None]:
         parts.admission.state = "draining"
         following.cancel()
         await asyncio.wait([following])
-        await parts.batcher.close()
+        await parts.driver.close()
         await parts.pipeline.close()
         await parts.registry.close()
 

@@ -152,6 +152,7 @@ class Gate:
             )
         if needed not in key.scopes:
             raise Problem(403, "scope", f"this route needs the scope `{needed}`, which this key does not have")
+        scope["condflow.record"].tenant = key.name
 
 
 def _hostname(host: str) -> str:

@@ -36,6 +36,7 @@ class RequestRecord:
     """What is known of one request; filled on its way in, counted once when it is over."""
 
     request_id: str
+    tenant: str = ""
     started: float = field(default_factory=perf_counter)
     operation: str = UNKNOWN
     model: str = UNKNOWN

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.admission import Admission
-from service.batcher import Batcher
 from service.metrics import Metrics
 from service.pipeline import Pipeline
 from service.registry import Registry
+from service.scheduling.driver import Driver
 from service.settings import Settings
 
 
@@ -20,5 +20,5 @@ class Parts:
     metrics: Metrics
     registry: Registry
     admission: Admission
-    batcher: Batcher
+    driver: Driver
     pipeline: Pipeline

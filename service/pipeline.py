@@ -18,7 +18,6 @@ from inference.loaded import Loaded
 from inference.work import Question, Work
 from model_store.signature import Operation as EngineOperation
 from service.admission import Admission
-from service.batcher import Batcher, DeadlinePassed
 from service.body import ByteBudget, read_body
 from service.codecs.media import JSON, answer_media, request_media
 from service.metrics import RequestRecord
@@ -28,6 +27,7 @@ from service.problems import Problem, deadline_passed, invalid, unavailable
 from service.registry import Registry
 from service.rendering import count_nonfinite, render
 from service.requests import validate
+from service.scheduling.driver import DeadlinePassed, Driver
 from service.settings import Settings
 
 Result = TypeVar("Result")
@@ -63,10 +63,10 @@ class _Watched:
 class Pipeline:
     """Answers the four operations of one app."""
 
-    def __init__(self, settings: Settings, registry: Registry, batcher: Batcher, admission: Admission) -> None:
+    def __init__(self, settings: Settings, registry: Registry, driver: Driver, admission: Admission) -> None:
         self._settings = settings
         self._registry = registry
-        self._batcher = batcher
+        self._driver = driver
         self._admission = admission
         self._budget = ByteBudget(settings.bytes_in_flight)
         self._threads = ThreadPoolExecutor(2, "condflow-host")
@@ -138,16 +138,23 @@ class Pipeline:
         return response
 
     async def _drive(self, loaded: Loaded, plan: Plan, record: RequestRecord, deadline: float) -> Any:
-        """Run the question's works through the batcher until it answers."""
+        """Run the question's works through the scheduler until it answers."""
         heavy = plan.engine_rows > _INLINE_ROWS
         while True:
             step = await self._off_loop(lambda: _advance(plan.question), heavy)
             if step.work is None:
                 return step.answer
             record.stage = "queue"
-            timing = await self._batcher.run(loaded, _Watched(step.work, record), deadline)
+            self._in_time(loaded, step.work, deadline)
+            timing = await self._driver.run(loaded, _Watched(step.work, record), deadline, record.tenant)
             record.add("queue", timing.queue)
             record.add("compute", timing.compute)
+
+    def _in_time(self, loaded: Loaded, work: Work, deadline: float) -> None:
+        """Refuse now what the queue will not let be done in time, rather than compute it for nobody."""
+        delay, alone = self._driver.delay(loaded, work.operation, work.rows)
+        if alone < deadline - monotonic() < delay:
+            raise unavailable("overloaded", f"the queue is {delay - alone:.1f} s long for this request", delay - alone)
 
     async def _off_loop(self, function: Callable[[], Result], heavy: bool) -> Result:
         """Call it: in a thread where it takes long, else here."""
@@ -184,7 +191,7 @@ def _advance(question: Question[Any]) -> _Step:
 
 
 class _refusals:  # noqa: N801 - reads as a statement
-    """Turns what `inference` and the batcher refuse into problems."""
+    """Turns what `inference` and the scheduler refuse into problems."""
 
     def __enter__(self) -> None:
         """Nothing to prepare."""

@@ -50,8 +50,9 @@ class Settings(BaseSettings):
 
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")] = "cpu"
     threads: Annotated[int, Field(ge=0, description="threads of the engine; 0 = one per core")] = 0
-    batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call")] = 1024
-    chunk_rows: Annotated[PositiveInt, Field(description="rows a request may take in one call while others wait")] = 256
+    batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call at most")] = 65_536
+    call_ms: Annotated[PositiveFloat, Field(description="how long an engine call may take")] = 10.0
+    short_call_ms: Annotated[PositiveFloat, Field(description="the same while a smaller request waits")] = 2.5
     queue_rows: Annotated[PositiveInt, Field(description="rows that may wait; more are shed with 503")] = 33_554_432
     concurrent_requests: Annotated[PositiveInt, Field(description="requests in progress; more are shed")] = 1024
     bytes_in_flight: Annotated[PositiveInt, Field(description="bytes of request bodies held at once")] = 1024 * MEBI

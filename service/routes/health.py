@@ -21,7 +21,7 @@ def health_routes(parts: Parts) -> APIRouter:
     async def livez(request: Request) -> Response:
         """200 while the event loop turns and the engine's device is there."""
         request.scope["condflow.record"].operation = "livez"
-        if parts.batcher.lost:
+        if parts.driver.lost:
             raise Problem(
                 503, "lost-device", "the engine's device is gone; restart the process", headers={"Retry-After": "10"}
             )
@@ -52,7 +52,7 @@ def health_routes(parts: Parts) -> APIRouter:
     async def metrics(request: Request) -> Response:
         """The text exposition."""
         request.scope["condflow.record"].operation = "metrics"
-        rows, oldest = parts.batcher.queue()
+        rows, oldest = parts.driver.queue()
         parts.metrics.queue_rows.set(rows)
         parts.metrics.queue_oldest.set(oldest if rows else 0.0)
         return Response(parts.metrics.render(), media_type=METRICS_TYPE)

@@ -90,9 +90,15 @@ class Driver:
         now = monotonic()
         return sum(job.left for job in waiting), now - min((job.arrived for job in waiting), default=now)
 
-    def delay(self, loaded: Loaded, operation: Operation, rows: int) -> float:
-        """Seconds until so many new rows would be done, as things stand."""
-        return self._scheduler.delay((loaded, operation), rows)
+    @property
+    def backlog(self) -> float:
+        """Seconds until all that waits is done."""
+        return self._scheduler.backlog
+
+    def delay(self, loaded: Loaded, operation: Operation, rows: int) -> tuple[float, float]:
+        """Seconds until so many new rows would be done as things stand, and if nothing else were."""
+        kind = (loaded, operation)
+        return self._scheduler.delay(kind, rows), self._cost(kind).seconds(rows)
 
     def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
         """Tell what a call took that was made elsewhere, at warm-up."""

@@ -133,6 +133,12 @@ class Scheduler:
         ahead = sum(min(own, self.cost(job.kind).seconds(job.left)) for job in self.waiting())
         return own + ahead + sum(self.in_flight.values())
 
+    @property
+    def backlog(self) -> float:
+        """Seconds that all rows waiting, and the calls that are out, will take."""
+        waiting = sum(self.cost(job.kind).seconds(job.left) for job in self.waiting())
+        return waiting + sum(self.in_flight.values())
+
     # --- engine calls -------------------------------------------------------------------------------------------
 
     def pull(self) -> Batch | None:

@@ -47,7 +47,7 @@ class Running:
     def metrics(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         """Every sample of /metrics: (name, sorted labels) -> value."""
         parts = self.parts
-        rows, oldest = parts.batcher.queue()
+        rows, oldest = parts.driver.queue()
         parts.metrics.queue_rows.set(rows)
         parts.metrics.queue_oldest.set(oldest if rows else 0.0)
         families = text_string_to_metric_families(parts.metrics.render().decode())
