@@ -6,6 +6,9 @@ from typing import Any
 
 import httpx
 
+JSON = {"Content-Type": "application/json"}
+GOOD = {"model": "labels", "x": [[0.0, 1.0]]}
+
 
 def problem(response: httpx.Response, status: int, pointer: str | None = None) -> dict[str, Any]:
     """The problem document of a refusal, which must have this status and name this field."""

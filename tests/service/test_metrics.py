@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.service.harness import Running, running, until
-from tests.service.test_errors import slow_down
+from tests.service.slow import slow_down
 
 GOOD = {"model": "labels", "x": [[0.0, 1.0], [1.0, 1.0]]}
 Moves = dict[tuple[str, tuple[tuple[str, str], ...]], float]
