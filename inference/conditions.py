@@ -101,11 +101,10 @@ def _label(spec: LabelCondition, places: dict[str, int], item: Any, pointer: str
             raise FieldError(pointer, f"unknown class name {item[:64]!r}; the classes are {known}")
         return places[item]
     if isinstance(item, (bool, np.bool_)) or not isinstance(item, (int, np.integer)):
-        raise FieldError(pointer, f"expected {describe(spec)}, got {_kind(item)}")
+        raise FieldError(pointer, f"expected {describe(spec)}, got {fields.described(item)}")
     index = int(item)
     if not 0 <= index < len(spec.classes):
-        found = f"{index}" if abs(index) < 2**64 else "a number of more than 64 bits"
-        raise FieldError(pointer, f"expected {describe(spec)}, got {found}")
+        raise FieldError(pointer, f"expected {describe(spec)}, got {fields.described(index)}")
     return index
 
 
@@ -121,8 +120,10 @@ def _arrays(
         shapes = " or ".join(str(list(stack)) for stack in stacks)
         several = " or ".join(f"[n, {', '.join(map(str, stack))}]" for stack in stacks)
         expected = {"one": shapes, "many": several, "either": f"{shapes} or {several}"}[rank]
-        found = f"shape {list(shape)}" if shape else _kind(value)
-        raise FieldError(pointer, f"expected {expected}, got {found}")
+        found = f"shape {list(shape)}" if shape else fields.described(value)
+        if fields.channels_last(spec.array, shape):
+            found += f", {fields.CHANNELS_LAST}"
+        raise FieldError(pointer, f"expected {expected}{fields.axes(spec.array)}, got {found}")
     _check_count(1 if single else shape[0], single, pointer, rank, max_count)
     array = fields.values(value, shape, spec.array, pointer)
     return Conditions(array.reshape(-1, *wanted), single)
@@ -137,11 +138,3 @@ def _check_count(count: int, single: bool, pointer: str, rank: Rank, max_count: 
         raise FieldError(pointer, "expected at least one condition, got none")
     if max_count is not None and count > max_count:
         raise FieldError(pointer, f"expected at most {max_count} conditions, got {count}")
-
-
-def _kind(item: Any) -> str:
-    if isinstance(item, (bool, np.bool_)):
-        return "a boolean"
-    if isinstance(item, float):
-        return f"{item}"
-    return {dict: "an object", list: "a list", type(None): "null"}.get(type(item), type(item).__name__)

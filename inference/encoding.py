@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from inference import fields
-from inference.conditions import conditions
+from inference.conditions import Conditions, conditions
 from inference.engine import Arrays
 from inference.errors import FieldError
 from inference.groups import DrawsWork, ScoringNoise
@@ -41,16 +41,21 @@ def encode(loaded: Loaded, x: Any, condition: Any = None, *, seed: Any = 0) -> Q
     if read.count not in (1, len(data)):
         raise FieldError("/condition", f"expected one condition or {len(data)}, one per row, got {read.count}")
     first = fields.seed(seed)
-    parts = {part.name: np.empty((len(data), *part.shape), dtype=np.float32) for part in signature.latent}
-
-    def keep(first_row: int, groups: Arrays) -> None:
-        for name, rows in groups.items():
-            parts[name][first_row : first_row + len(rows)] = rows[:, 0]
-
-    work = DrawsWork("encode", data, ScoringNoise(signature.noise, first, 1), read, 1, keep)
-    return _encode(work, parts, first)
+    return _encode(loaded, data, read, first)
 
 
-def _encode(work: DrawsWork, parts: Arrays, seed: int) -> Question[Latents]:
-    yield work
+def _encode(loaded: Loaded, x: np.ndarray, given: Conditions, seed: int) -> Question[Latents]:
+    parts = yield from latents(loaded, x, given, ScoringNoise(loaded.signature.noise, seed, 1))
     return Latents(parts, seed)
+
+
+def latents(loaded: Loaded, x: np.ndarray, given: Conditions, noise: ScoringNoise) -> Question[Arrays]:
+    """`u_r = encode(x_r, noise_r, c_r)` of checked rows; row r has draw r of the noise, modulo its draws."""
+    parts = {part.name: np.empty((len(x), *part.shape), dtype=np.float32) for part in loaded.signature.latent}
+
+    def keep(first: int, groups: Arrays) -> None:
+        for name, rows in groups.items():
+            parts[name][first : first + len(rows)] = rows[:, 0]
+
+    yield DrawsWork("encode", x, noise, given, 1, keep)
+    return parts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from model_store.signature import ArraySpec
 
 SEED_LIMIT = 2**53
 _LARGEST = float(np.finfo(np.float32).max)
+CHANNELS_LAST = "which looks like channels last (H, W, C): move the channels to the front"
+_FITTING = f"expected a number between -{_LARGEST:.2g} and {_LARGEST:.2g} (float32)"
 
 
 def shape_of(value: Any, pointer: str, max_rank: int = 5) -> tuple[int, ...]:
@@ -56,17 +58,17 @@ def numbers(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
     for level, length in enumerate(shape):
         for place, item in enumerate(flat):
             if not isinstance(item, (list, tuple)) or len(item) != length:
-                found = f"{len(item)} values" if isinstance(item, (list, tuple)) else _kind(item)
+                found = f"{len(item)} values" if isinstance(item, (list, tuple)) else described(item)
                 raise FieldError(_at(pointer, place, shape[:level]), f"expected {length} values, got {found}")
         flat = list(chain.from_iterable(flat))
     if not set(map(type, flat)) <= {int, float}:
         place, item = next((i, item) for i, item in enumerate(flat) if type(item) not in (int, float))
-        raise FieldError(_at(pointer, place, shape), f"expected a number, got {_kind(item)}")
+        raise FieldError(_at(pointer, place, shape), f"expected a number, got {described(item)}")
     try:
         return np.array(flat, dtype=np.float64).reshape(shape)
     except OverflowError:
-        place = next(i for i, item in enumerate(flat) if abs(item) > _LARGEST)
-        raise FieldError(_at(pointer, place, shape), "too large for float32") from None
+        place, item = next((i, item) for i, item in enumerate(flat) if abs(item) > _LARGEST)
+        raise FieldError(_at(pointer, place, shape), f"{_FITTING}, got {described(item)}") from None
 
 
 def reals(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
@@ -76,8 +78,8 @@ def reals(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
     if bad.any():
         place = int(np.flatnonzero(bad)[0])
         found = float(array.reshape(-1)[place])
-        message = "too large for float32" if isfinite(found) else f"expected a finite number, got {found}"
-        raise FieldError(_at(pointer, place, shape), message)
+        wanted = _FITTING if isfinite(found) else "expected a finite number"
+        raise FieldError(_at(pointer, place, shape), f"{wanted}, got {found:g}")
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
@@ -107,11 +109,13 @@ def rows(value: Any, spec: ArraySpec, pointer: str = "/x", max_rows: int | None 
     (1, 2)
     """
     shape = shape_of(value, pointer)
+    wanted = f"expected rows [n, {', '.join(map(str, spec.shape))}] or one row {list(spec.shape)}{axes(spec)}"
+    if channels_last(spec, shape):
+        raise FieldError(pointer, f"{wanted}, got shape {list(shape)}, {CHANNELS_LAST}")
     if len(shape) == len(spec.shape):
         return values(value, spec.shape, spec, pointer)[None]
     if len(shape) != len(spec.shape) + 1:
-        wanted = f"[n, {', '.join(map(str, spec.shape))}]"
-        raise FieldError(pointer, f"expected rows {wanted} or one row {list(spec.shape)}, got {_found(value, shape)}")
+        raise FieldError(pointer, f"{wanted}, got {_found(value, shape)}")
     if shape[0] == 0:
         raise FieldError(pointer, "expected at least one row, got none")
     if max_rows is not None and shape[0] > max_rows:
@@ -128,18 +132,18 @@ def whole(value: Any, pointer: str, low: int, high: int | None = None) -> int:
     """An integer low <= value <= high; no booleans, no fractions."""
     wanted = f"expected an integer {low} or more" if high is None else f"expected an integer {low}..{high}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise FieldError(pointer, f"{wanted}, got {_kind(value)}")
+        raise FieldError(pointer, f"{wanted}, got {described(value)}")
     if value < low or (high is not None and value > high):
-        raise FieldError(pointer, f"{wanted}, got {_short(value)}")
+        raise FieldError(pointer, f"{wanted}, got {described(value)}")
     return int(value)
 
 
 def real(value: Any, pointer: str, low: float = 0.0) -> float:
     """A finite number low <= value that float32 can hold; no booleans."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise FieldError(pointer, f"expected a number, got {_kind(value)}")
+        raise FieldError(pointer, f"expected a number, got {described(value)}")
     if not low <= value <= _LARGEST:
-        raise FieldError(pointer, f"expected a finite number {low:g} or more, got {_short(value)}")
+        raise FieldError(pointer, f"expected a finite number {low:g} or more, got {described(value)}")
     return float(value)
 
 
@@ -160,11 +164,6 @@ def class_prior(value: Any, classes: int, pointer: str = "/class_prior") -> np.n
     return prior
 
 
-def _short(value: Any) -> str:
-    huge = isinstance(value, int) and abs(value) > 2**64
-    return "a number of more than 64 bits" if huge else f"{value}"
-
-
 def _at(pointer: str, place: int, shape: tuple[int, ...]) -> str:
     if not shape:
         return pointer
@@ -172,13 +171,36 @@ def _at(pointer: str, place: int, shape: tuple[int, ...]) -> str:
 
 
 def _found(value: Any, shape: tuple[int, ...]) -> str:
-    return f"shape {list(shape)}" if shape or isinstance(value, np.ndarray) else _kind(value)
+    return f"shape {list(shape)}" if shape or isinstance(value, np.ndarray) else described(value)
 
 
-def _kind(value: Any) -> str:
-    names = {bool: "a boolean", str: "a string", dict: "an object", type(None): "null", list: "a list"}
+def described(value: Any) -> str:
+    """What a value of the wrong kind or range is, in words and briefly, for messages.
+
+    >>> described(1e30), described(1.0), described(None), described("three")
+    ('1e+30 (beyond 64 bits)', '1.0', 'null', 'a string')
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return "a boolean"
+    if isinstance(value, (int, np.integer)):
+        return f"{value}" if abs(int(value)) < 2**64 else "a number of more than 64 bits"
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return f"{number} (beyond 64 bits)" if 2.0**64 <= abs(number) < inf else f"{number}"
     if isinstance(value, (list, tuple, np.ndarray)):
         return "a list"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return names.get(type(value), type(value).__name__)
+    return {str: "a string", dict: "an object", type(None): "null"}.get(type(value), type(value).__name__)
+
+
+def axes(spec: ArraySpec) -> str:
+    """The order of an image's axes in brackets, for messages; empty for other data."""
+    return " (axes C, H, W: channels first)" if spec.is_image else ""
+
+
+def channels_last(spec: ArraySpec, shape: tuple[int, ...]) -> bool:
+    """Whether images C x H x W were sent as H x W x C.
+
+    >>> channels_last(ArraySpec(shape=(3, 28, 28)), (5, 28, 28, 3))
+    True
+    """
+    return spec.is_image and shape[-3:] != spec.shape and shape[-3:] == (*spec.shape[1:], spec.shape[0])

@@ -10,7 +10,8 @@ import numpy as np
 
 from inference.engine import Arrays
 from inference.loaded import Loaded
-from model_store.signature import Operation, Signature
+from inference.shapes import input_shape
+from model_store.signature import LabelCondition, Operation, Signature
 
 SIZES = (1, 1, 64, 1)
 
@@ -36,6 +37,11 @@ def warm(loaded: Loaded) -> Iterator[Call]:
 
 
 def _zeros(signature: Signature, operation: Operation, rows: int) -> Arrays:
+    """Engines take any numeric type for images and parts; labels are whole."""
+    labels = isinstance(signature.condition, LabelCondition)
     return {
-        spec.name: np.zeros((rows, *spec.shape), dtype=spec.dtype) for spec in signature.inputs(operation)
+        name: np.zeros(
+            (rows, *input_shape(signature, name)), np.int64 if name == "condition" and labels else np.float32
+        )
+        for name in signature.inputs(operation)
     }

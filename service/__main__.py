@@ -25,7 +25,7 @@ def main(
     """Serve the models of a store. Every other setting is an environment variable, CONDFLOW_*."""
     if context.invoked_subcommand is not None:
         return
-    from service.auth import KeyLineError
+    from service.keys import KeyLineError
     from service.serve import serve
     from service.settings import Settings
 
@@ -50,7 +50,7 @@ def new(
     scope: Annotated[list[str], typer.Option(help="infer, metrics or admin; may be given several times.")] = ["infer"],  # noqa: B006
 ) -> None:
     """Make a random 256-bit key: prints it once, and the line to add to the keys file."""
-    from service.auth import SCOPES, KeyLineError, new_key
+    from service.keys import SCOPES, KeyLineError, new_key
 
     try:
         unknown = set(scope) - set(SCOPES)

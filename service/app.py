@@ -18,7 +18,8 @@ from inference.warming import warm
 from model_store.manifest import Manifest
 from model_store.store import Store
 from service.admission import Admission
-from service.auth import Gate, KeyRing
+from service.followed_keys import FollowedKeys
+from service.gate import Gate
 from service.metrics import Metrics
 from service.middleware import Edge
 from service.openapi import openapi_of
@@ -50,11 +51,11 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         document_admin: include the admin routes even without an admin key, for the OpenAPI document.
 
     Raises:
-        KeyLineError: a key line is malformed.
+        KeyLineError: a key line is malformed, or a keys file holds none.
     """
     settings = settings or Settings()
-    ring = KeyRing.from_settings(settings)
     parts = _parts(settings)
+    keys = FollowedKeys(settings, parts.metrics.key_change)
     app = FastAPI(
         title="condflow",
         version=VERSION,
@@ -70,11 +71,11 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
     app.include_router(operation_routes(parts))
     app.include_router(model_routes(parts))
     app.include_router(health_routes(parts))
-    if ring.has_scope("admin") or document_admin:
+    if settings.keys_file is not None or keys.ring.has_scope("admin") or document_admin:
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())
     app.openapi = openapi_of(app)  # type: ignore[method-assign]
-    app.add_middleware(Gate, ring=ring, hosts=settings.hosts)
+    app.add_middleware(Gate, keys=keys, hosts=settings.hosts)
     app.add_middleware(Edge, metrics=parts.metrics)
     return app
 
@@ -96,9 +97,7 @@ def _parts(settings: Settings) -> Parts:
         return loaded
 
     registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
-    admission = Admission(
-        settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog
-    )
+    admission = Admission(settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog)
     pipeline = Pipeline(settings, registry, driver, admission)
     return Parts(settings, metrics, registry, admission, driver, pipeline)
 

@@ -108,11 +108,19 @@ class Metrics:
         self.info = Gauge(
             "condflow_model_info", "1 for each version that is loaded.", ("model", "version"), registry=registry
         )
+        self.key_changes = Counter(
+            "condflow_key_changes",
+            "Changes of the keys file, by whether its keys are in force.",
+            ("outcome",),
+            registry=registry,
+        )
         self.gpu_memory = Gauge("condflow_gpu_memory_bytes", "Memory held on the GPU.", registry=registry)
         for reason in SHED_REASONS:
             self.shed.labels(reason)
         for stage in STAGES:
             self.cancelled.labels(stage)
+        for outcome in ("ok", "error"):
+            self.key_changes.labels(outcome)
         self._live: set[tuple[str, str]] = set()
 
     def finish(self, record: RequestRecord, status: int) -> None:
@@ -149,6 +157,10 @@ class Metrics:
         if succeeded:
             self._live.add((model, version))
             self.info.labels(model, version).set(1)
+
+    def key_change(self, succeeded: bool) -> None:
+        """Count one change of the keys file."""
+        self.key_changes.labels("ok" if succeeded else "error").inc()
 
     def unload(self, model: str, version: str) -> None:
         """Remove the series of a version, and those of the model with its last version."""

@@ -16,7 +16,7 @@ from service.codecs.npz import read_npz
 from service.codecs.png import decode_png
 from service.problems import Problem, invalid, malformed
 
-_WHOLE = re.compile(r"-?[0-9]{1,19}")
+_WHOLE = re.compile(r"-?[0-9]{1,40}")
 _REAL = re.compile(r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?")
 _WHOLES = ("num_samples", "seed", "draws")
 _REALS = ("temperature",)

@@ -168,7 +168,7 @@ class Pipeline:
         if text is not None:
             if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0):
                 detail = "X-Request-Timeout-Ms: expected a whole number of milliseconds from 1"
-                raise Problem(400, "header", detail, errors=[{"header": "X-Request-Timeout-Ms", "detail": detail}])
+                raise Problem(400, "header", detail, header="X-Request-Timeout-Ms")
             milliseconds = min(milliseconds, int(text))
         return monotonic() + milliseconds / 1000
 

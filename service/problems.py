@@ -27,12 +27,14 @@ TITLES = {
     503: "Unavailable",
     504: "Deadline passed",
 }
+_OWN_TITLES = {"cannot-answer": "Not answered by this version"}
 
 
 class Problem(Exception):
     """A refusal that the client sees.
 
-    `slug` completes the problem's type `urn:condflow:problem:<slug>`; `errors` are `{"pointer", "detail"}`.
+    `slug` completes the problem's type `urn:condflow:problem:<slug>`; `errors` are `{"pointer", "detail"}`, or
+    `{"header", "detail"}` where a header is at fault.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Problem(Exception):
         detail: str,
         *,
         pointer: str | None = None,
+        header: str | None = None,
         errors: list[dict[str, str]] | None = None,
         headers: Mapping[str, str] | None = None,
         reason: str | None = None,
@@ -50,7 +53,11 @@ class Problem(Exception):
         self.status = status
         self.slug = slug
         self.detail = detail
-        self.errors = errors if errors is not None else ([{"pointer": pointer, "detail": detail}] if pointer else [])
+        self.errors = list(errors or ())
+        if pointer:
+            self.errors.append({"pointer": pointer, "detail": detail})
+        if header:
+            self.errors.append({"header": header, "detail": detail})
         self.headers = dict(headers or {})
         self.reason = reason
 
@@ -58,7 +65,7 @@ class Problem(Exception):
         """The body of the answer."""
         content: dict[str, Any] = {
             "type": f"urn:condflow:problem:{self.slug}",
-            "title": TITLES.get(self.status, "Error"),
+            "title": _OWN_TITLES.get(self.slug) or TITLES.get(self.status, "Error"),
             "status": self.status,
             "detail": self.detail,
         }
@@ -118,6 +125,11 @@ def unavailable(reason: str, detail: str, retry_after_s: float) -> Problem:
 def deadline_passed(stage: str) -> Problem:
     """504: the request's deadline passed before its answer."""
     return Problem(504, "deadline", f"the deadline passed while the request was in stage `{stage}`", reason="deadline")
+
+
+def escaped(name: str) -> str:
+    """A field's name as a part of a JSON pointer (RFC 6901), shortened."""
+    return name[:64].replace("~", "~0").replace("/", "~1")
 
 
 async def answer_problem(_request: Request, error: Exception) -> Response:

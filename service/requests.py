@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, WithJsonSchema
 from pydantic import ValidationError as PydanticError
 
-from inference.fields import SEED_LIMIT
-from service.problems import Problem
+from inference.fields import SEED_LIMIT, described
+from service.problems import Problem, escaped
 
 _NUMBER = {"type": "number"}
 
@@ -75,7 +76,11 @@ PriorField = Annotated[
 ]
 Seed = Annotated[StrictInt, Field(ge=0, lt=SEED_LIMIT, description="Same seed, same noise.")]
 Draws = Annotated[StrictInt, Field(ge=1, description="Noise draws K per row. Default: the version's.")]
-Real = Annotated[StrictFloat | StrictInt, Field(union_mode="left_to_right")]
+_Scale = Field(ge=0, le=100)
+Temperature = Annotated[
+    Annotated[StrictFloat, _Scale] | Annotated[StrictInt, _Scale],
+    Field(union_mode="left_to_right", description="Scales all latent parts; 0 is the latent's mode."),
+]
 
 
 class Question(BaseModel):
@@ -96,9 +101,7 @@ class SampleRequest(Question):
     condition: ConditionField = None
     conditions: ConditionsField = None
     num_samples: Annotated[StrictInt, Field(ge=1)] | None = None
-    temperature: Annotated[
-        Real, Field(ge=0, le=100, description="Scales all latent parts; 0 is the latent's mode.")
-    ] = 1.0
+    temperature: Temperature = 1.0
     seed: Annotated[Seed | None, Field(description="Drawn by the server when absent, always answered.")] = None
     shared_latent: Annotated[StrictBool, Field(description="The same latents for every condition.")] = False
     latent: LatentField = None
@@ -139,17 +142,41 @@ def validate(model: type[BaseModel], content: Mapping[str, Any]) -> Any:
         return model.model_validate(content)
     except PydanticError as error:
         errors = []
-        for item in error.errors(include_url=False, include_context=False, include_input=False)[:20]:
-            place = "".join(f"/{_escape(str(part))}" for part in item["loc"][:1])
-            errors.append({"pointer": place, "detail": _sentence(item["type"], item["msg"])})
+        for item in error.errors(include_url=False, include_context=False)[:20]:
+            name = str(item["loc"][0])
+            known = {"extra_forbidden": "no such field", "missing": "this field is needed"}.get(item["type"])
+            detail = known or f"expected {_wanted(model)[name]}, got {_found(item['input'])}"
+            errors.append({"pointer": f"/{escaped(name)}", "detail": detail})
         unique = list({entry["pointer"]: entry for entry in reversed(errors)}.values())[::-1]
         detail = "; ".join(f"{entry['pointer'].lstrip('/')}: {entry['detail']}" for entry in unique)
         raise Problem(422, "invalid-field", detail, errors=unique) from None
 
 
-def _sentence(kind: str, message: str) -> str:
-    return {"extra_forbidden": "no such field", "missing": "this field is needed"}.get(kind, message)
+@cache
+def _wanted(model: type[BaseModel]) -> dict[str, str]:
+    """What each field takes, in words, by its schema."""
+    return {name: _in_words(schema) for name, schema in model.model_json_schema()["properties"].items()}
 
 
-def _escape(part: str) -> str:
-    return part[:64].replace("~", "~0").replace("/", "~1")
+def _in_words(schema: Mapping[str, Any]) -> str:
+    words: list[str] = []
+    for kind in schema.get("anyOf", [schema]):
+        low, high = kind.get("minimum"), kind.get("maximum")
+        if "exclusiveMaximum" in kind:
+            high = kind["exclusiveMaximum"] - 1
+        bounds = "" if low is None else f" {low} or more" if high is None else f" {low}..{high}"
+        match kind.get("type"):
+            case "integer" if f"a number{bounds}" not in words:
+                words.append(f"an integer{bounds}")
+            case "number":
+                words.append(f"a number{bounds}")
+            case "string":
+                most = kind.get("maxLength")
+                words.append("a string" if most is None else f"a string of {kind['minLength']}..{most} characters")
+            case "boolean":
+                words.append("true or false")
+    return " or ".join(words)
+
+
+def _found(value: Any) -> str:
+    return f"a string of {len(value)} characters" if isinstance(value, str) else described(value)

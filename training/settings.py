@@ -19,8 +19,8 @@ class Loop(Frozen):
     `clip` bounds the norm of the gradient; `average` is the decay of the moving average of the weights, which then is
     what is validated and kept; `patience` counts epochs without a better validation loss; weights of lowest validation
     loss are kept. A checkpoint is written every `checkpoint_steps` steps and at every epoch's end. `gradient_weight`
-    weighs the squared error of predicted oriented gradients beside that of the pixels, for auto-encoders that
-    `predict_gradients`.
+    weighs the squared error of oriented gradients beside that of the pixels: of those that an auto-encoder predicts in
+    a stage of its own, or of those of the decoded image where the likelihood reaches the encoder.
     """
 
     epochs: Positive = 10

@@ -39,9 +39,9 @@ class OrientedGradients(nn.Module):
         """(rows, C, H, W) to (rows, 8 C, H/4, W/4); H and W are multiples of 4."""
         channels, height, width = image.shape[1:]
         gradient = functional.conv2d(image.reshape(-1, 1, height, width), self.central, padding=1)
-        magnitude = (gradient.square().sum(1, keepdim=True) + 1e-12).sqrt()
+        squared = gradient.square().sum(1, keepdim=True) + 1e-12
         along = functional.conv2d(gradient, self.directions).relu()
-        energy = along.square().square() / (magnitude**3 + 1e-4)
+        energy = along.square().square() / (squared * squared.sqrt() + 1e-4)
         cells = (functional.avg_pool2d(energy, CELL) + 1e-4).sqrt() * 2
         return cells.reshape(-1, channels * ORIENTATIONS, height // CELL, width // CELL)
 

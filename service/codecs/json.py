@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import orjson
 
-from service.problems import malformed
+from service.problems import escaped, invalid, malformed
 
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NO_BRACKET = re.compile(rb"[^][{}]+")
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -25,6 +28,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        number = _NUMBER.match(error.doc, error.pos)
+        if number:
+            _refuse_past_float64(error.doc[: error.pos].encode(), number[0])
         raise malformed(f"not JSON: {error}", "json") from None
     if not isinstance(content, dict):
         raise malformed("expected one JSON object", "json")
@@ -32,6 +38,33 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if _STRING.sub(b"", body).count(b":") != len(content) + nested:
         _refuse_duplicates(body)
     return content
+
+
+def _refuse_past_float64(before: bytes, number: str) -> None:
+    """Refuse a number that float64 cannot hold, and name its field; does nothing about other numbers.
+
+    The text `before` it, closed where it breaks off, is read again: the number's place is the last one of that.
+    """
+    if isfinite(float(number)):
+        return
+    opened = bytearray()
+    for bracket in _NO_BRACKET.sub(b"", _STRING.sub(b"", before)):
+        if bracket in b"[{":
+            opened.append(bracket + 2)  # its closing partner, in ASCII
+        else:
+            opened.pop()
+    try:
+        value = orjson.loads(before + b"null" + opened[::-1])
+    except orjson.JSONDecodeError:
+        return  # there should be no number here
+    pointer = ""
+    while isinstance(value, (dict, list)) and value:
+        place = next(reversed(value)) if isinstance(value, dict) else len(value) - 1
+        pointer, value = f"{pointer}/{escaped(str(place))}", value[place]
+    if value is not None:
+        return  # a name that appears twice stands at its first place
+    shown = number if len(number) <= 32 else f"{number[:16]}... of {len(number)} characters"
+    raise invalid(pointer, f"expected a number within the range of float64 (1.8e308), got {shown}")
 
 
 def _refuse_duplicates(body: bytes) -> None:

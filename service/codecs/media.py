@@ -10,22 +10,22 @@ JSON = "application/json"
 NPZ = "application/x-npz"
 NPY = "application/x-npy"
 PNG = "image/png"
+_READ = f"expected Content-Type {JSON} (with no parameter but charset=utf-8), {NPZ} or {NPY}"
 
 
 def request_media(request: Request) -> str:
     """JSON, NPZ or NPY. Raises Problem (415)."""
-    value = request.headers.get("content-type", "")
+    value = request.headers.get("content-type", "").strip()
     media, _, parameters = value.partition(";")
     media = media.strip().lower()
-    if media == JSON:
-        charset = parameters.strip().lower().replace('"', "")
-        if charset and charset not in ("charset=utf-8", "charset=utf8"):
-            raise Problem(415, "media-type", "JSON is read as UTF-8 only")
-    if media not in (JSON, NPZ, NPY):
-        shown = f"`{media[:64]}`" if media else "no Content-Type"
-        raise Problem(415, "media-type", f"{shown}; expected Content-Type {JSON}, {NPZ} or {NPY}")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem(415, "content-encoding", "compressed bodies are not read; npz compresses by itself")
+    charset = parameters.strip().lower().replace('"', "") if media == JSON else ""
+    if media not in (JSON, NPZ, NPY) or charset not in ("", "charset=utf-8", "charset=utf8"):
+        shown = f"`{value[:64]}`" if value else "nothing"
+        raise Problem(415, "media-type", f"{_READ}, got {shown}", header="Content-Type")
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        detail = f"expected a body without Content-Encoding, got `{coding[:64]}`; npz compresses by itself"
+        raise Problem(415, "content-encoding", detail, header="Content-Encoding")
     return media
 
 
@@ -41,7 +41,7 @@ def answer_media(request: Request, offered: tuple[str, ...]) -> str:
         if liked > quality:
             best, quality = media, liked
     if best is None:
-        raise Problem(406, "accept", f"Accept allows none of {', '.join(offered)}")
+        raise Problem(406, "accept", f"Accept allows none of {', '.join(offered)}", header="Accept")
     return best
 
 

@@ -17,6 +17,13 @@ from service.problems import Problem, invalid
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _COLOUR, _PALETTE, _GREY_ALPHA, _COLOUR_ALPHA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _COLOUR: 3, _PALETTE: 3, _GREY_ALPHA: 1, _COLOUR_ALPHA: 3}
+_IN_WORDS = {
+    _GREY: "greyscale",
+    _COLOUR: "RGB",
+    _PALETTE: "palette",
+    _GREY_ALPHA: "greyscale with alpha",
+    _COLOUR_ALPHA: "RGB with alpha",
+}
 
 assert PngImagePlugin.PngImageFile.format == "PNG"  # imported here, so that no request pays for it
 
@@ -34,7 +41,9 @@ def decode_png(text: str, spec: ArraySpec, pointer: str) -> np.ndarray:
     if (high, wide) != (height, width):
         raise invalid(pointer, f"expected a PNG of exactly {height} x {width} (height x width), got {high} x {wide}")
     if _CHANNELS.get(colour) != channels:
-        raise invalid(pointer, f"expected a PNG of {channels} channel(s), got colour type {colour}")
+        wanted = " or ".join(words for kind, words in _IN_WORDS.items() if _CHANNELS[kind] == channels)
+        found = _IN_WORDS.get(colour, f"the unknown colour type {colour}")
+        raise invalid(pointer, f"expected a PNG of {channels} channel(s) ({wanted}), got {found}")
     if not _is_whole(data):
         raise invalid(pointer, "the PNG is cut off or damaged")
     if depth > 8:

@@ -97,6 +97,7 @@ def _num_samples(loaded: Loaded, asked: SampleRequest) -> int:
 
 def _check_picture(spec: ArraySpec, rows: int) -> None:
     if not spec.is_image or not spec.is_integer or spec.shape[0] not in (1, 3):
-        raise Problem(406, "accept", "this model's samples have no PNG form (not 8-bit images of 1 or 3 channels)")
+        detail = "this model's samples have no PNG form (not 8-bit images of 1 or 3 channels)"
+        raise Problem(406, "accept", detail, header="Accept")
     if rows * spec.size > _MAX_PIXELS:
         raise too_large("answer_bytes", _MAX_PIXELS, rows * spec.size, "Ask for fewer pictures in one grid.")

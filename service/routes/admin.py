@@ -61,7 +61,7 @@ def admin_routes(parts: Parts) -> APIRouter:
         """Point an alias to a version; the service follows before it answers."""
         request.scope["condflow.record"].operation = "admin"
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-            raise Problem(415, "media-type", f"expected Content-Type {JSON}")
+            raise Problem(415, "media-type", f"expected Content-Type {JSON}", header="Content-Type")
         move: AliasMove = validate(AliasMove, parse_object(await _small_body(request)))
         await registry.manifest(name, None)
         try:

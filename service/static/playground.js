@@ -6,14 +6,18 @@ const make = (tag, text, props = {}) => Object.assign(document.createElement(tag
 let model = null;
 let samples = [];
 
+async function reach(path, options = {}) {
+  const headers = { ...options.headers, ...($("key").value ? { Authorization: "Bearer " + $("key").value } : {}) };
+  const response = await fetch(path, { ...options, headers });
+  if (response.ok) return response;
+  const problem = await response.json();
+  throw new Error(problem.detail || problem.title || "status " + response.status);
+}
+
 async function ask(path, body) {
-  const headers = $("key").value ? { Authorization: "Bearer " + $("key").value } : {};
-  const options = body ? { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) } : { headers };
-  if (body) $("request").textContent = "POST /" + path + "\n" + JSON.stringify(body, null, 1).slice(0, 4000);
-  const response = await fetch(path, options);
-  const content = await response.json();
-  if (!response.ok) throw new Error(content.detail || content.title || "status " + response.status);
-  return content;
+  if (!body) return (await reach(path)).json();
+  $("request").textContent = "POST /" + path + "\n" + JSON.stringify(body, null, 1).slice(0, 4000);
+  return (await reach(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
 }
 
 async function busy(button, place, work) {
@@ -47,10 +51,9 @@ async function chooseModel() {
   const kind = { none: "no condition", label: (model.classes || []).length + " classes", vector: "a vector condition", image: "an image condition" }[condition.kind];
   $("about").textContent = "version " + model.version + ", " + model.family + ", " + model.parameters + " parameters, x of shape " +
     data.shape.join(" x ") + (data.dtype === "uint8" ? " (integers 0.." + (data.levels - 1) + ")" : "") + ", " + kind;
-  $("card").href = "models/" + encodeURIComponent(model.name) + "/versions/" + model.version + "/files/card.md";
-  $("card").hidden = false;
+  $("card").open = $("card").hidden = false;
   $("infer").disabled = condition.kind === "none";
-  for (const id of ["samples", "scores", "inferred"]) $(id).replaceChildren();
+  for (const id of ["samples", "scores", "inferred", "card-text"]) $(id).replaceChildren();
   $("x").value = "";
   samples = [];
   showCondition(condition);
@@ -71,6 +74,20 @@ function showCondition(condition) {
     label.append(make("textarea", JSON.stringify(fill(shape)), { id: "numbers", spellcheck: false }));
     place.append(label);
   }
+}
+
+// A link could not send the key, so the card is fetched when it is opened.
+async function showCard() {
+  if (!$("card").open) return;
+  const place = $("card-text"), asked = model;
+  let shown;
+  try {
+    const card = await reach("models/" + encodeURIComponent(asked.name) + "/versions/" + asked.version + "/files/card.md");
+    shown = make("pre", await card.text());
+  } catch (error) {
+    shown = make("p", error.message, { className: "problem" });
+  }
+  if (asked === model) place.replaceChildren(shown);
 }
 
 const fill = ([first, ...rest]) => Array.from({ length: first }, () => (rest.length ? fill(rest) : 0));
@@ -202,6 +219,7 @@ async function infer() {
 
 $("model").onchange = () => chooseModel().catch((error) => { $("state").textContent = error.message; });
 $("key").onchange = listModels;
+$("card").ontoggle = showCard;
 $("draw").onclick = () => busy($("draw"), $("samples"), draw);
 $("score").onclick = () => busy($("score"), $("scores"), score);
 $("infer").onclick = () => busy($("infer"), $("inferred"), infer);

@@ -15,6 +15,7 @@ from benchmarks.figures.referee import judge, referee
 from benchmarks.figures.style import style
 from benchmarks.figures.subject import Subject, Unmeasurable, present, subject
 from model_store import Store
+from tests.training.small_models import LATENT
 from training import datasets, recipe
 from training.modelling import fresh_model
 from training.publishing import publish
@@ -29,21 +30,10 @@ FAST = {
     "fit.batch": 100,
     "evaluation": {"draws": 4, "rows": 50},
 }
-LATENT = {
+RECIPE = {
     "name": "mnist",
     "data": {"set": "digits"},
-    "model": {
-        "family": "latent",
-        "autoencoder": {
-            "latent": 6,
-            "channels": [8, 8],
-            "kernels": [3, 3],
-            "residual": [0, 0],
-            "seed_channels": 8,
-            "decoder_channels": [8, 8],
-        },
-        "flow": {"family": "joint", "blocks": 2, "conditioner": {"width": 16, "depth": 1}},
-    },
+    "model": LATENT,
     "evaluation": {"draws": 4, "rows": 50},
 }
 
@@ -54,7 +44,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("figures")
     opened = Store.open(folder / "store")
     fit_at(opened, "gaussian-mixture", 0.2, FAST, folder / "runs")
-    chosen = recipe.check(LATENT)
+    chosen = recipe.check(RECIPE)
     dataset = datasets.load(chosen.data)
     publish(fresh_model(chosen, dataset), chosen, dataset, opened, "mnist", histories={})
     return opened

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.auth import SCOPES, KeyLineError, KeyRing, KeyScope, new_key, parse_line, scope_of
+from service.gate import scope_of
+from service.keys import SCOPES, KeyLineError, KeyRing, KeyScope, new_key, parse_line
 from service.settings import Settings
 from tests.service.harness import Running, running
 

@@ -159,11 +159,11 @@ def test_damaged_png(body: bytes) -> None:
 @given(damaged(b'{"model": "labels", "x": [[0.5, 1], [2, 3]], "latent": {"z": [1]}}') | st.binary(max_size=60))
 @FUZZ
 def test_json_agrees_with_the_standard_library(body: bytes) -> None:
-    """What is read is what `json` reads, of objects without duplicates; all else is refused."""
+    """What is read is what `json` reads, of objects without duplicates and of numbers; all else is refused."""
     try:
         got = parse_object(body)
     except Problem as problem:
-        assert problem.status == 400
+        assert problem.status == (422 if "float64" in problem.detail else 400)
         return
     seen: list[str] = []
 
@@ -173,6 +173,30 @@ def test_json_agrees_with_the_standard_library(body: bytes) -> None:
         return dict(items)
 
     assert json.loads(body, object_pairs_hook=pairs) == got
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer"),
+    [
+        ('{"x": [0, 1e999]}', "/x/1"),
+        ('{"x": [[1], [2, -1e400, 1e999', "/x/1/1"),
+        ('{"a/]\\"[~": {"b": [{"c": 1}, {"x": 1e999', '/a~1]"[~0/b/1/x'),
+        ('{"ü": "é[", "seed": ' + "9" * 5000 + "}", "/seed"),
+        ("1e999", ""),
+    ],
+)
+def test_numbers_past_float64_are_named(text: str, pointer: str) -> None:
+    with pytest.raises(Problem, match="float64") as refusal:
+        parse_object(text.encode())
+    assert refusal.value.status == 422
+    assert [error["pointer"] for error in refusal.value.errors] == [pointer]
+
+
+@pytest.mark.parametrize("text", ['{"a"1e999}', '{"a": 1, "b": 2, "a": 1e999}', '{"a": -}', '{"a": 007}', "[]1e999"])
+def test_other_faults_at_numbers_stay_malformed(text: str) -> None:
+    with pytest.raises(Problem) as refusal:
+        parse_object(text.encode())
+    assert refusal.value.status == 400
 
 
 @pytest.mark.parametrize("text", ['{"a:b": ":", "c": "\\":"}', '{"a": {"b": ":"}, "c": [{"d": {"e": 1}}]}', "{}"])

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.service.harness import Running, running, until
-from tests.service.test_errors import slow_down
+from tests.service.slow import slow_down
 
 GOOD = {"model": "labels", "x": [[0.0, 1.0], [1.0, 1.0]]}
 Moves = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -156,6 +156,7 @@ def test_names_labels_and_units(service: Running) -> None:
         "condflow_nonfinite_outputs_total",
         "condflow_model_load_seconds",
         "condflow_model_info",
+        "condflow_key_changes_total",
         "condflow_gpu_memory_bytes",
     ):
         assert f"# TYPE {name}" in text or f"# TYPE {name.removesuffix('_total')}" in text

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.auth import parse_line
+from service.keys import parse_line
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from model_store.store import Store
-from service.auth import SCOPES, new_key
+from service.keys import SCOPES, new_key
 from tests.inference import handmade
 from tests.service.harness import Running, running, until
-from tests.service.test_errors import slow_down
+from tests.service.slow import slow_down
 from tests.service.versions import publish
 
 BODY = {"model": "m", "x": [[0.5]]}

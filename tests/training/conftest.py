@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model_store.signature import ArraySpec, ConditionSpec, ImageCondition, LabelCondition
+from tests.training.small_models import SMALL
 from training import recipe as recipes
 from training.datasets.base import Dataset, Split
 from training.recipe import Recipe
@@ -19,7 +20,7 @@ torch.set_num_threads(1)
 TINY: dict[str, Any] = {
     "name": "tiny",
     "data": {"set": "gaussian-mixture", "rows": 2400, "held": 100},
-    "model": {"family": "joint", "blocks": 2, "conditioner": {"width": 16, "depth": 1}},
+    "model": SMALL,
     "fit": {"batch": 200, "steps_per_epoch": 6, "epochs": 3, "checkpoint_steps": 4, "average": 0.9, "rate": 0.005},
     "evaluation": {"draws": 4, "rows": 100, "samples": 2},
 }

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.training.conftest import shaped, tiny
+from tests.training.small_models import LATENT
 from training import checkpoint_io, datasets
 from training.callbacks import HISTORY
 from training.fit import Fitted, fit
@@ -51,20 +52,6 @@ def test_padding_noise_fixed_per_row(tmp_path: Path) -> None:
     fixed = fitted(tiny(fit__epochs=1, fit__padding="fixed"), tmp_path / "fixed")
     again = fitted(tiny(fit__epochs=1, fit__padding="fixed"), tmp_path / "again")
     assert fixed.validation_loss == again.validation_loss != fresh.validation_loss
-
-
-LATENT = {
-    "family": "latent",
-    "autoencoder": {
-        "latent": 4,
-        "channels": [4, 8],
-        "kernels": [4, 3],
-        "residual": [0, 0],
-        "seed_channels": 4,
-        "decoder_channels": [8, 4],
-    },
-    "flow": {"family": "joint", "blocks": 2, "padding": 10, "conditioner": {"width": 16, "depth": 1}},
-}
 
 
 def test_two_stages_leave_the_encoder_alone_in_the_second(tmp_path: Path) -> None:

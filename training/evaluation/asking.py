@@ -11,7 +11,7 @@ import numpy as np
 from inference import estimators
 from inference.condition_inference import InferredConditions, InferredLabels, infer_condition
 from inference.conditions import Conditions
-from inference.encoding import encode
+from inference.encoding import latents
 from inference.engine import Arrays
 from inference.groups import DrawsWork, ScoringNoise
 from inference.likelihood import score
@@ -52,8 +52,7 @@ class Asked:
         count = self.draws if draws is None or self.signature.exact else draws
         exact = self.signature.exact
         if self.prior is None:
-            conditions = Conditions(split.condition, single=split.condition is None)
-            found = self._answer(score(self.loaded, split.x, conditions, None, count, seed))
+            found = self._answer(score(self.loaded, split.x, _given(split), None, count, seed))
             return Scores(found.log_mean, None if exact else found.sample_size)
         assert split.condition is not None
         by_class, size = self._answer(_class_scores(self.loaded, split, count, seed))
@@ -72,14 +71,10 @@ class Asked:
         ).samples
 
     def encode(self, split: Split) -> Arrays:
-        """The latent parts of every row, each under noise of its own: one seed shares its noise among all rows, and
-        rows that share their padding are no sample of the latent's law."""
-        blocks = [slice(None)] if self.signature.exact else [slice(row, row + 1) for row in range(len(split))]
-        parts = []
-        for place, rows in enumerate(blocks):
-            condition = None if split.condition is None else split.condition[rows]
-            parts.append(self._answer(encode(self.loaded, split.x[rows], condition, seed=self.seed + place)).latent)
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        """The latent parts of every row, each under a draw of its own: rows that share their padding are no sample of
+        the latent's law."""
+        noise = ScoringNoise(self.signature.noise, self.seed, len(split))
+        return self._answer(latents(self.loaded, split.x, _given(split), noise))
 
     def reconstruct(self, split: Split) -> np.ndarray:
         """decode(encode(x)): rows of one condition go together, in as many questions as there are conditions."""
@@ -96,6 +91,10 @@ class Asked:
 
     def _answer(self, question: Question[T]) -> T:
         return answer(self.loaded.engine, question, max_rows=_MAX_ROWS)
+
+
+def _given(split: Split) -> Conditions:
+    return Conditions(split.condition, single=split.condition is None)
 
 
 def _class_scores(loaded: Loaded, split: Split, draws: int, seed: int) -> Question[tuple[np.ndarray, np.ndarray]]:

@@ -114,37 +114,31 @@ def test_a_lone_work_fills_the_engine_call() -> None:
     drive(test)
 
 
+async def small_after_big(driver: Driver, gate: Gate, first: Loaded, second: Loaded) -> None:
+    """Two rows of `second` come while a hundred of `first` are in progress, and are done long before these."""
+    big, small = Rows(0, 100), Rows(500, 2)
+    running = asyncio.create_task(driver.run(first, big, FAR))
+    await entered(gate)
+    beside = asyncio.create_task(driver.run(second, small, FAR))
+    await asyncio.sleep(0)
+    gate.open.set()
+    await beside
+    assert len(big.chunks) <= 3
+    small.check()
+    await running
+    big.check()
+
+
 def test_a_small_work_waits_for_one_call_of_a_big_one() -> None:
     async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
-        big, small = Rows(0, 1000), Rows(5000, 1)
-        first = asyncio.create_task(driver.run(model, big, FAR))
-        await entered(gate)
-        second = asyncio.create_task(driver.run(model, small, FAR))
-        await asyncio.sleep(0)
-        gate.open.set()
-        await second
-        assert len(big.chunks) <= 3
-        small.check()
-        await first
-        big.check()
+        await small_after_big(driver, gate, model, model)
 
     drive(test)
 
 
 def test_two_versions_share_the_engine() -> None:
     async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
-        other = loaded(gate)
-        first, second = Rows(0, 100), Rows(500, 2)
-        running = asyncio.create_task(driver.run(model, first, FAR))
-        await entered(gate)
-        beside = asyncio.create_task(driver.run(other, second, FAR))
-        await asyncio.sleep(0)
-        gate.open.set()
-        await beside
-        assert len(first.chunks) <= 3
-        await running
-        first.check()
-        second.check()
+        await small_after_big(driver, gate, model, loaded(gate))
 
     drive(test)
 

@@ -10,20 +10,12 @@ import torch
 from inference.loaded import Loaded
 from inference.loading import load_version
 from model_store.signature import ArraySpec, VectorCondition
+from tests.training.small_models import LATENT, SMALL
 from training import datasets, publishing
 from training.datasets.base import Dataset, Split
 from training.modelling import fresh_model
 from training.recipe import Recipe, check
 
-SMALL = {"family": "joint", "blocks": 2, "conditioner": {"width": 16, "depth": 1}}
-ENCODER = {
-    "latent": 6,
-    "channels": [8, 8],
-    "kernels": [3, 3],
-    "residual": [0, 0],
-    "seed_channels": 8,
-    "decoder_channels": [8, 8],
-}
 Version = tuple[Loaded, Dataset]
 
 
@@ -60,8 +52,7 @@ def mixture_version() -> Iterator[Version]:
 @pytest.fixture(scope="session")
 def latent_version() -> Iterator[Version]:
     """A latent flow of integer images with labels."""
-    model = {"family": "latent", "autoencoder": ENCODER, "flow": SMALL}
-    yield from version({"data": {"set": "digits"}, "model": model})
+    yield from version({"data": {"set": "digits"}, "model": LATENT})
 
 
 @pytest.fixture(scope="session")

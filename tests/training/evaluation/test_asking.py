@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from inference.condition_inference import infer_condition
+from inference.encoding import encode
 from inference.likelihood import log_likelihood
 from inference.loaded import Loaded
 from inference.work import answer
@@ -42,6 +43,18 @@ def test_a_bijection_comes_back_row_by_row_under_its_own_condition(vector_versio
     loaded, dataset = vector_version
     rows = dataset.test.take(slice(0, 15))
     assert np.allclose(Asked(loaded, 1, 0, None).reconstruct(rows), rows.x, atol=1e-4)
+
+
+def test_each_row_is_encoded_under_a_draw_of_its_own(mixture_version: Version) -> None:
+    loaded, dataset = mixture_version
+    row = dataset.test.take(slice(0, 1))
+    alike = dataset.test.take(np.zeros(5, dtype=np.int64))
+    assert row.condition is not None
+    found = Asked(loaded, 1, 3, PRIOR).encode(alike)
+    served = answer(loaded.engine, encode(loaded, row.x, row.condition, seed=3)).latent
+    for name, part in served.items():
+        assert np.allclose(found[name][:1], part, atol=1e-5)
+    assert any(len(np.unique(part, axis=0)) == 5 for part in found.values())
 
 
 def test_labels_come_back_in_the_order_of_the_rows(mixture_version: Version) -> None:

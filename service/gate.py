@@ -1,0 +1,74 @@
+"""Who may ask what: a key with the route's scope, or a Host allow-list where there are no keys."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.followed_keys import FollowedKeys
+from service.keys import KeyScope
+from service.problems import Problem
+
+
+def scope_of(method: str, path: str) -> KeyScope | None:
+    """The scope a route needs, None for health, the playground and its static files. Unknown routes need a key too."""
+    if path in ("/", "/livez", "/readyz") or path.startswith("/static/"):
+        return None
+    if path == "/metrics":
+        return "metrics"
+    if path.startswith("/admin/") or (path.startswith("/models/") and method not in ("GET", "HEAD")):
+        return "admin"
+    return "infer"
+
+
+class Gate:
+    """Pure ASGI middleware: keys when there are any, else the Host allow-list (against DNS rebinding)."""
+
+    def __init__(self, app: ASGIApp, keys: FollowedKeys, hosts: tuple[str, ...] | None) -> None:
+        self.app = app
+        self.keys = keys
+        self.hosts = None if keys.ring or hosts is None else {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        named = headers.getlist("host")
+        if self.hosts is not None and (len(named) > 1 or any(_hostname(host) not in self.hosts for host in named)):
+            raise Problem(403, "host", f"host {named[0][:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it")
+        ring = self.keys.ring
+        if not ring:
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        needed = scope_of(scope["method"], path)
+        if needed is None:
+            return
+        scheme, _, text = headers.get("authorization", "").partition(" ")
+        key = ring.find(text.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            raise Problem(
+                401,
+                "key",
+                "this service needs a key: Authorization: Bearer <key>",
+                headers={"WWW-Authenticate": 'Bearer realm="condflow"'},
+            )
+        if needed not in key.scopes:
+            raise Problem(403, "scope", f"this route needs the scope `{needed}`, which this key does not have")
+        scope["condflow.record"].tenant = key.name
+
+
+def _hostname(host: str) -> str:
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
