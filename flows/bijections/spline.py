@@ -42,13 +42,13 @@ class SplineCoupling(Coupling):
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """The spline, upwards."""
-        mapped: tuple[Tensor, Tensor] = self.spline(moved, self._raw(passed, c))
-        return mapped
+        y, log_derivative = self.spline(moved.t().contiguous(), self._raw(passed, c))
+        return y.t(), log_derivative.t()
 
     def restore(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """The spline, backwards: the root of a quadratic."""
-        return self.spline.inverse(moved, self._raw(passed, c))
+        x, log_derivative = self.spline.inverse(moved.t().contiguous(), self._raw(passed, c))
+        return x.t(), log_derivative.t()
 
     def _raw(self, passed: Tensor, c: Condition) -> Tensor:
-        raw: Tensor = self.conditioner(passed, c)
-        return raw.unflatten(1, (self.moved, self.spline.parameters_per_element))
+        return self.conditioner.columns(passed, c).unflatten(0, (self.moved, self.spline.parameters_per_element))

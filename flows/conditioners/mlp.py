@@ -36,12 +36,11 @@ class MLP(Conditioner):
         self.hidden = nn.ModuleList(Dense(sizes[i], sizes[i + 1]) for i in range(depth))
         self.last = Dense(sizes[-1], outputs, zero=True)
 
-    def forward(self, u: Tensor, c: Condition) -> Tensor:
-        """(rows, inputs) and the condition to (rows, outputs)."""
+    def trunk(self, u: Tensor, c: Condition) -> Tensor:
+        """h_depth."""
         h = self.join(u, c)
         for layer in self.hidden:
             h = self.activation_(layer(h))
             if self.dropout:
                 h = functional.dropout(h, self.dropout, self.training)
-        output: Tensor = self.last(h)
-        return output
+        return h

@@ -34,13 +34,12 @@ class ResidualMLP(Conditioner):
         self.closing = nn.ModuleList(Dense(width, width, zero=True) for _ in range(depth))
         self.last = Dense(width, outputs, zero=True)
 
-    def forward(self, u: Tensor, c: Condition) -> Tensor:
-        """(rows, inputs) and the condition to (rows, outputs)."""
+    def trunk(self, u: Tensor, c: Condition) -> Tensor:
+        """activation(h), after all blocks."""
         h = self.first(self.join(u, c))
         for opening, closing in zip(self.opening, self.closing, strict=True):
             hidden = self.activation_(opening(self.activation(h)))
             if self.dropout:
                 hidden = functional.dropout(hidden, self.dropout, self.training)
             h = h + closing(hidden)
-        output: Tensor = self.last(self.activation_(h))
-        return output
+        return self.activation_(h)
