@@ -58,8 +58,9 @@ class RationalQuadratic(nn.Module):
         t = (inside - left) / width
         slope, r = height / width, 1 - t
         tr, tt = t * r, t * t
-        denominator = torch.addcmul(slope, d0 + d1 - 2 * slope, tr)
-        y = bottom + height * torch.addcmul(slope * tt, d0, tr) / denominator
+        bend = torch.sub(d0 + d1, slope, alpha=2)
+        denominator = torch.addcmul(slope, bend, tr)
+        y = torch.addcmul(bottom, height, torch.addcmul(slope * tt, d0, tr) / denominator)
         log_derivative = _log_derivative(slope, d0, d1, tt, tr, r, denominator)
         return self._with_tails(x, inside, y, log_derivative)
 
@@ -69,7 +70,7 @@ class RationalQuadratic(nn.Module):
         left, width, bottom, height, d0, d1 = self._bin(inside, raw, 1)
         rise = inside - bottom
         slope = height / width
-        bend = d0 + d1 - 2 * slope
+        bend = torch.sub(d0 + d1, slope, alpha=2)
         bent, scaled = rise * bend, slope * rise
         a = torch.addcmul(bent, height, slope - d0)
         b = height * d0 - bent

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import Tensor
 
-from flows.bijections.coupling import Coupling, Half
+from flows.bijections.coupling import Coupling, Halving
 from flows.bijections.rational_quadratic import RationalQuadratic
 from flows.condition import Condition, ConditionShape
 from flows.conditioners.base import ConditionerFactory
@@ -29,16 +31,13 @@ class SplineCoupling(Coupling):
         conditioner: ConditionerFactory,
         condition: ConditionShape,
         *,
-        transforms: Half = "second",
-        first: int | None = None,
         bins: int = 8,
         bound: float = 5.0,
+        **halving: Unpack[Halving],
     ) -> None:
         spline = RationalQuadratic(bins, bound)
-        parameters = spline.parameters_per_element
-        super().__init__(features, conditioner, condition, parameters=parameters, transforms=transforms, first=first)
+        super().__init__(features, conditioner, condition, parameters=spline.parameters_per_element, **halving)
         self.spline = spline
-        self.moved = self.sizes[0 if self.transforms_first else 1]
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """The spline, upwards."""

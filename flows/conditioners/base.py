@@ -27,7 +27,10 @@ IN_PLACE: dict[Activation, Callable[[Tensor], Tensor]] = {**ACTIVATIONS, "relu":
 
 
 class Conditioner(nn.Module, ABC):
-    """parameters = h W + b with h = trunk(u, c): a network on [u, c.vector], whose subclasses own the trunk.
+    """parameters = h W + b with h = trunk(u, c): a network on [u, c.vector], whose subclasses make the trunk.
+
+    W and b start at zero, so the coupling starts as the identity. `width` is that of the trunk's layers, `depth` their
+    number, `dropout` the share of each hidden layer dropped in training mode.
 
     Where `inputs` and `condition.features` are both 0, the network sees a constant 1, so that its parameters are
     learnt constants. Raises ValueError, at construction, for a condition with spatial context only (a vector
@@ -35,9 +38,17 @@ class Conditioner(nn.Module, ABC):
     call, for a condition that is missing or was not announced.
     """
 
-    last: Dense
-
-    def __init__(self, inputs: int, condition: ConditionShape, activation: Activation, dropout: float) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        condition: ConditionShape,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         if condition.channels and not condition.features:
             raise ValueError("condition: expected features; encode an image condition with ImageEncoder")
@@ -51,6 +62,11 @@ class Conditioner(nn.Module, ABC):
         self.activation = ACTIVATIONS[activation]
         self.activation_ = IN_PLACE[activation]  # for what nothing else reads: saves an allocation
         self.dropout = dropout
+        self.last = Dense(self.make_trunk(width, depth), outputs, zero=True)
+
+    @abstractmethod
+    def make_trunk(self, width: int, depth: int) -> int:
+        """Make the layers that `trunk` uses, and say how many numbers it gives."""
 
     @abstractmethod
     def trunk(self, u: Tensor, c: Condition) -> Tensor:
