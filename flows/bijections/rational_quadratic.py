@@ -87,14 +87,14 @@ class RationalQuadratic(nn.Module):
         """left, width, bottom, height, d0, d1 of the bin whose interval on `axis` (0: x, 1: y) holds the value."""
         bins, (size, rows) = self.bins, value.shape
         logits, slopes = torch.split_with_sizes(raw, (2 * bins, bins - 1), 1)
-        shares = logits.unflatten(1, (2, bins)).softmax(2)
+        # Widths and heights take turns. Rows stay the third of three dimensions: an ONNX Reshape moves no 0.
+        shares = logits.reshape(2 * size, bins, rows).softmax(1)
         before = self.before.expand(2 * size, bins, bins)
-        edges = torch.baddbmm(self.start, before, shares.flatten(0, 1), beta=self.box, alpha=self.free)
-        edges = edges.view(size, 2, bins, rows)
-        index = (value.unsqueeze(1) >= edges[:, axis, 1:]).sum(1, keepdim=True)
-        both = index.unsqueeze(1).expand(size, 2, 1, rows)
-        left, bottom = edges.gather(2, both).select(2, 0).unbind(1)
-        width, height = (shares.gather(2, both).select(2, 0) * self.free + self.least).unbind(1)
+        edges = torch.baddbmm(self.start, before, shares, beta=self.box, alpha=self.free)
+        index = (value.unsqueeze(1) >= edges[axis::2, 1:]).sum(1, keepdim=True)
+        both = torch.cat((index, index), 1).view(2 * size, 1, rows)
+        left, bottom = edges.gather(1, both).view(size, 2, rows).unbind(1)
+        width, height = (shares.gather(1, both).view(size, 2, rows) * self.free + self.least).unbind(1)
         ends = functional.pad(slopes, (0, 0, 1, 1)).gather(1, torch.cat((index, index + 1), 1))
         d0, d1 = self._slopes(ends).unbind(1)
         return left, width, bottom, height, d0, d1

@@ -50,4 +50,5 @@ class SplineCoupling(Coupling):
         return x.t(), log_derivative.t()
 
     def _raw(self, passed: Tensor, c: Condition) -> Tensor:
-        return self.conditioner.columns(passed, c).unflatten(0, (self.moved, self.spline.parameters_per_element))
+        columns = self.conditioner.columns(passed, c).unsqueeze(1)
+        return columns.view(self.moved, self.spline.parameters_per_element, passed.shape[0])
