@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.documentation import operation_extra, operation_responses
+from service.exchange import FieldsExchange
 from service.operations.base import Operation
 from service.operations.encode import Encode
 from service.operations.infer_condition import InferCondition
@@ -27,7 +30,7 @@ def operation_routes(parts: Parts) -> APIRouter:
 
 def _add(router: APIRouter, parts: Parts, operation: Operation) -> None:
     async def answer(request: Request) -> Response:
-        return await parts.pipeline.answer(operation, request)
+        return await parts.pipeline.answer(operation, request, partial(FieldsExchange, operation))
 
     router.add_api_route(
         f"/{operation.name}",
