@@ -175,3 +175,11 @@ def _binary_attacks() -> list[Attack]:
 
 def all_inference_attacks() -> list[Attack]:
     return [*_json_attacks(), *_binary_attacks()]
+
+
+def good_binary() -> tuple[int, bytes]:
+    """The length of the JSON object, and a body that is answered: two rows with class names, one output in JSON."""
+    labels = strings(b"left", b"right")
+    outputs = [{"name": "log_likelihood", "parameters": {"binary_data": False}}]
+    text = json.dumps({"inputs": named(len(labels)), "outputs": outputs, "parameters": {"draws": 3}}).encode()
+    return len(text), text + RAW + labels
