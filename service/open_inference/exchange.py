@@ -28,7 +28,7 @@ from service.settings import Limits
 OCTETS = "application/octet-stream"
 HEAD_BYTES = "Inference-Header-Content-Length"
 _COUNT = re.compile(r"[0-9]{1,18}")
-_IDENTITY = frozenset(("model", "version"))
+_NO_PARAMETERS = frozenset(("model", "version", "x", "condition", "conditions", "latent", "class_prior"))
 _FLAGS = {"log_likelihood": "return_log_likelihood", "latent": "return_latent"}
 
 
@@ -47,7 +47,8 @@ class InferExchange:
         _check_media(request)
         check_uncoded(request)
         self._head_bytes = _head_bytes(request)
-        self.limit = BodyLimit.json(limits) if self._head_bytes is None else BodyLimit.binary(limits)
+        text = BodyLimit("json_bytes", limits.json_bytes, "Send large tensors as binary data.")
+        self.limit = text if self._head_bytes is None else BodyLimit.binary(limits)
 
     def read(self, body: bytes) -> Inference:
         """Parse the JSON object and cut the tensors. Raises Problem."""
@@ -80,11 +81,10 @@ class Inference:
         operation = OPERATIONS[self.name.operation]
         fields: dict[str, Any] = {"model": self.model, "version": self.version}
         for name, value in self._parameters.items():
-            if name in _IDENTITY or operation.arrays.fullmatch(name) or name not in operation.request.model_fields:
+            if name in _NO_PARAMETERS or name not in operation.request.model_fields:
                 raise invalid(f"/parameters/{name[:64]}", f"no such parameter of {self.name}")
             fields[name] = value
-        for field, value in self._inputs(manifest).items():
-            fields[field] = value
+        fields.update(self._inputs(manifest))
         for output in self._asked(manifest):
             flag = _FLAGS.get(output.name.partition(".")[0])
             if output.optional and flag is not None:

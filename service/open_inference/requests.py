@@ -70,6 +70,10 @@ class InferenceRequest(_Strict):
     """Parameters are the scalar fields of the operation (`seed`, `num_samples`, ...) and `binary_data_output`."""
 
     id: Annotated[StrictStr, Field(max_length=256)] | None = None
+    model_name: Annotated[
+        Annotated[StrictStr, Field(max_length=256)] | None,
+        Field(description="Not read, the path names the model; KServe's client repeats it here."),
+    ] = None
     parameters: Annotated[dict[str, _Scalar], Field(max_length=32)] | None = None
     inputs: Annotated[list[RequestInput], Field(max_length=_MOST_TENSORS)] = []
     outputs: Annotated[list[RequestedOutput], Field(max_length=_MOST_TENSORS)] | None = None

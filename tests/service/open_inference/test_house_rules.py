@@ -81,6 +81,24 @@ def test_a_web_page_cannot_ask(service: Running, headers: dict[str, str], status
     assert response.status_code == status
 
 
+@pytest.mark.parametrize("name", ["model", "version", "condition", "conditions", "latent", "latent.z", "nope"])
+def test_only_scalars_are_parameters(service: Running, name: str) -> None:
+    with pytest.raises(InferenceServerException) as error:
+        given = {"condition": np.array([0]), "latent.z": np.zeros((1, 2), np.float32)}
+        ask(service, "labels.sample", given, {name: "1"}, binary=True)
+    assert error.value.status() == "422"
+    assert name in str(error.value.message())
+
+
+def test_a_request_as_kserve_writes_it(service: Running) -> None:
+    """Its client repeats the model's name in the body, and names no Accept that is ours."""
+    body = {"id": "1f", "model_name": "labels.loglik", **GOOD}
+    answer = service.client.post(PATH, json=body, headers={"Accept": "text/html"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert (answer.json()["id"], answer.json()["model_name"]) == ("1f", "labels.loglik")
+
+
 def test_routes_that_are_not_there(service: Running) -> None:
     assert refused(service.client.get("/v2/nope"), 404) == "no such route"
     refused(service.client.get(PATH), 405)
