@@ -90,15 +90,14 @@ def read_prior_sample(path: Path, signature: Signature) -> np.ndarray:
 def read_file(path: Path, largest: int) -> bytes:
     """The bytes of a regular file of at most `largest` bytes; raises Refusal."""
     try:
-        if not S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
             raise Refusal(f"{path}: expected a regular file")
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
+        if status.st_size > largest:
+            raise Refusal(f"{path}: {status.st_size:,} bytes, at most {largest:,} are allowed")
+        return path.read_bytes()
     except OSError as error:
         raise Refusal(f"{path}: {error.strerror or error}") from None
-    if len(content) > largest:
-        raise Refusal(f"{path}: more than {largest:,} bytes")
-    return content
 
 
 def beside(graph: Path, largest: int) -> Callable[[str], bytes]:

@@ -28,22 +28,27 @@ ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 
 
 
 class WeightsFile:
-    """Large float32 tensors of all graphs, each content once, under the first name that it had and its digest."""
+    """Large float32 tensors of all graphs, each content once, under the first name that it had and its digest.
+
+    `parameters` counts the numbers of all float32 tensors but scalars, large or small, each content once.
+    """
 
     def __init__(self) -> None:
         self._keys: dict[tuple[tuple[int, ...], str], str] = {}
         self._tensors: dict[str, np.ndarray] = {}
         self.parameters = 0
 
-    def add(self, name: str, dims: tuple[int, ...], data: bytes | memoryview) -> str:
-        """The tensor's key in the file."""
-        digest = hashlib.sha256(data).hexdigest()
-        if (dims, digest) not in self._keys:
-            key = f"{name}.{digest[:16]}"
-            self._keys[dims, digest] = key
-            self._tensors[key] = np.frombuffer(data, dtype="<f4").reshape(dims)
-            self.parameters += prod(dims)
-        return self._keys[dims, digest]
+    def add(self, name: str, dims: tuple[int, ...], data: memoryview) -> str | None:
+        """The tensor's key in the file; None for a small one, which stays in its graph."""
+        identity = dims, hashlib.sha256(data).hexdigest()
+        if identity not in self._keys:
+            self._keys[identity] = f"{name}.{identity[1][:16]}"
+            self.parameters += prod(dims) if dims else 0
+        if len(data) <= INLINE_BYTES:
+            return None
+        key = self._keys[identity]
+        self._tensors[key] = np.frombuffer(data, dtype="<f4").reshape(dims)
+        return key
 
     def content(self) -> bytes:
         """The safetensors file."""
@@ -150,8 +155,9 @@ def _place(
         data = single(content, {9: BYTES}).get(9)
         if data is not None and tensor.data_type in ITEM_BYTES and len(data) != needed:
             raise WrongShape(f"tensor {name!r} of shape {dims} takes {needed:,} bytes, it holds {len(data):,}", path)
-    if data is not None and tensor.data_type == FLOAT and needed > INLINE_BYTES:
-        result.moved[name] = (weights.add(name, dims, data), dims)
+    key = weights.add(name, dims, data) if data is not None and tensor.data_type == FLOAT else None
+    if key is not None:
+        result.moved[name] = (key, dims)
     elif data is not None and tensor.external is not None:
         sizes = b"".join(encoded(1, size) for size in dims)
         result.kept.append(sizes + encoded(2, tensor.data_type) + encoded(8, name) + encoded(9, data))
