@@ -10,7 +10,7 @@ from math import log, pi
 
 import numpy as np
 
-from inference.engine import Arrays, Engine
+from inference.engine import Arrays, Engine, EngineError
 from inference.noise import SAMPLING, SCORING, sources
 from inference.publishing.given import Refusal
 from inference.publishing.job import Check
@@ -23,6 +23,7 @@ LARGEST_SPREAD = 1e-3  # of a row among other rows, relative to the largest answ
 LARGEST_RETURN = 1e-2  # of decode(encode(x)), relative to the largest x
 LARGEST_GAP = 0.25  # nats between the score and the change of variables
 STEPS = (1e-2, 5e-3)
+FAR = 10.0  # of a latent, and of x in units of its largest example
 POINTS, MOST_DIMENSIONS, LEAST_POINTS = 16, 32, 4
 
 
@@ -51,7 +52,7 @@ def check(signature: Signature, engine: Engine, inputs: Arrays) -> list[Check]:
     """
     outputs = {name: engine.run(name, _of(name, signature, inputs)) for name in signature.operations}
     _check_finite(outputs)
-    checks = [_rows(signature, engine, inputs, outputs)]
+    checks = [_rows(signature, engine, inputs, outputs), _far_out(signature, engine, inputs)]
     checks.append(_round_trip(signature, engine, inputs, outputs))
     checks.append(_density(signature, engine, inputs))
     return checks
@@ -86,6 +87,25 @@ def _rows(signature: Signature, engine: Engine, inputs: Arrays, outputs: dict[Op
                 worst = max(worst, spread)
     sizes = ", ".join(map(str, BATCHES))
     return Check(name="rows", result=f"{sizes} rows are answered alike, up to {worst:.1e} relative", value=worst)
+
+
+def _far_out(signature: Signature, engine: Engine, inputs: Arrays) -> Check:
+    """One row far out must be answered, be it by an infinity: anybody may ask for it, and it may come alone."""
+    row = {name: array[:1] for name, array in inputs.items()}
+    moved = [part.name for part in signature.latent if part.distribution == "normal"]
+    moved += [] if signature.data.is_integer else ["x"]
+    for name in moved:
+        reach = FAR * max(float(np.abs(inputs[name]).max()), 1.0)
+        row[name] = row[name] + np.where(row[name] < 0, -reach, reach).astype(np.float32)
+    for operation in signature.operations:
+        try:
+            engine.run(operation, _of(operation, signature, row))
+        except EngineError as error:
+            raise Refusal(
+                f"{operation}.onnx: it fails on one row far out, though it answers others (a graph that picks rows by "
+                f"a mask, like a spline's inside, must take an empty one): {error}"
+            ) from None
+    return Check(name="far out", result="a row far out, alone, is answered")
 
 
 def _round_trip(signature: Signature, engine: Engine, inputs: Arrays, outputs: dict[Operation, Arrays]) -> Check:

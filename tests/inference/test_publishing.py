@@ -60,6 +60,7 @@ def test_weights_are_stored_once(tmp_path: Path) -> None:
     assert report.parameters == SIZE * SIZE
     assert {check.name: check.value is not None for check in report.checks} == {
         "rows": True,
+        "far out": False,
         "round trip": False,  # there is no encode
         "change of variables": True,
     }
@@ -186,6 +187,28 @@ class TestContradictions:
         refused(
             tmp_path, "decode.onnx: 'x' of the first 1 of 7 rows.*eval mode", handmade.labels(), "decode", normalise
         )
+
+    def test_a_mask_that_may_be_empty(self, tmp_path: Path) -> None:
+        """The first row within |z| < 5 is looked up, as graphs do that were traced through a spline's inside."""
+
+        def look_up(model: onnx.ModelProto) -> None:
+            constants = {"box": np.float32(5), "first": np.array([0]), "nothing": np.float32(0)}
+            model.graph.initializer.extend(numpy_helper.from_array(np.array(v), k) for k, v in constants.items())
+            model.graph.node[-1].output[0] = "own"
+            for operator, taken, given in (
+                ("Abs", ["z"], "size"),
+                ("Less", ["size", "box"], "inside"),
+                ("NonZero", ["inside"], "places"),
+                ("Cast", ["places"], "numbers"),
+                ("Gather", ["numbers", "first"], "one"),
+                ("ReduceMax", ["one"], "top"),
+                ("Mul", ["top", "nothing"], "zero"),
+                ("Add", ["own", "zero"], "x"),
+            ):
+                attributes = {"Cast": {"to": 1}, "Gather": {"axis": 1}, "ReduceMax": {"keepdims": 0}}.get(operator, {})
+                model.graph.node.append(onnx.helper.make_node(operator, taken, [given], **attributes))
+
+        refused(tmp_path, "decode.onnx: it fails on one row far out", handmade.labels(), "decode", look_up)
 
     def test_not_finite(self, tmp_path: Path) -> None:
         def overflow(model: onnx.ModelProto) -> None:
