@@ -28,7 +28,7 @@ from service.settings import Limits
 OCTETS = "application/octet-stream"
 HEAD_BYTES = "Inference-Header-Content-Length"
 _COUNT = re.compile(r"[0-9]{1,18}")
-_NO_PARAMETERS = frozenset(("model", "version", "x", "condition", "conditions", "latent", "class_prior"))
+_PARAMETERS = frozenset(("seed", "num_samples", "temperature", "shared_latent", "draws"))
 _FLAGS = {"log_likelihood": "return_log_likelihood", "latent": "return_latent"}
 
 
@@ -81,7 +81,7 @@ class Inference:
         operation = OPERATIONS[self.name.operation]
         fields: dict[str, Any] = {"model": self.model, "version": self.version}
         for name, value in self._parameters.items():
-            if name in _NO_PARAMETERS or name not in operation.request.model_fields:
+            if name not in _PARAMETERS.intersection(operation.request.model_fields):
                 raise invalid(f"/parameters/{name[:64]}", f"no such parameter of {self.name}")
             fields[name] = value
         fields.update(self._inputs(manifest))
