@@ -11,7 +11,7 @@ from model_store.manifest import Manifest
 from model_store.signature import LabelCondition, Signature
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loaded:
     """One verified version and the engine that runs it.
 

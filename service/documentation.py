@@ -11,7 +11,7 @@ from service.problems import MEDIA_TYPE, TITLES
 
 OPERATION_ERRORS = (400, 401, 403, 404, 406, 408, 413, 415, 422, 503, 504)
 _BINARY = {"type": "string", "format": "binary"}
-_QUERY_TYPES = {"integer", "number", "boolean", "string"}
+_QUERY_TYPES = {"integer", "number", "boolean", "string", "array"}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -100,5 +100,8 @@ def _query(operation: Operation) -> list[dict[str, Any]]:
         options = [option for option in schema.get("anyOf", [schema]) if option.get("type") in _QUERY_TYPES]
         plain = {"anyOf": options} if len(options) > 1 else options[0]
         text = f"With binary bodies only. {schema.get('description', '')}".strip()
-        parameters.append({"name": name, "in": "query", "description": text, "schema": plain})
+        parameter: dict[str, Any] = {"name": name, "in": "query", "description": text, "schema": plain}
+        if plain.get("type") == "array":
+            parameter |= {"style": "form", "explode": False, "description": f"{text} Separated by commas."}
+        parameters.append(parameter)
     return parameters

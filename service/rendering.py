@@ -51,7 +51,9 @@ def _split(fields: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, 
         if isinstance(value, np.ndarray):
             arrays[name] = value
         elif isinstance(value, Mapping):
-            arrays.update({f"{name}.{inner}": array for inner, array in value.items()})
+            inner_arrays, inner_scalars = _split(value)
+            arrays.update({f"{name}.{inner}": array for inner, array in inner_arrays.items()})
+            scalars.update({f"{name}_{inner}": scalar for inner, scalar in inner_scalars.items()})
         elif isinstance(value, list):
             arrays[name] = np.array([item or "" for item in value], dtype=np.str_)
         elif value is not None:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from inference.summaries import QUANTILE_VALUES
+
 MEBI = 1024 * 1024
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -30,6 +32,10 @@ class Limits(BaseModel):
     )
     answer_bytes: Annotated[PositiveInt, Field(description="bytes of a binary answer")] = 256 * MEBI
     json_answer_bytes: Annotated[PositiveInt, Field(description="bytes of a JSON answer, estimated")] = 64 * MEBI
+    covariance_size: Annotated[PositiveInt, Field(description="values of one x whose covariance is asked")] = 1024
+    quantile_values: Annotated[
+        PositiveInt, Field(description="numbers kept at once for the quantiles of one condition")
+    ] = QUANTILE_VALUES
 
 
 class Settings(BaseSettings):
