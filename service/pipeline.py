@@ -152,8 +152,11 @@ class Pipeline:
 
     def _in_time(self, loaded: Loaded, work: Work, deadline: float) -> None:
         """Refuse now what the queue will not let be done in time, rather than compute it for nobody."""
+        left = deadline - monotonic()
+        if self._driver.backlog < left:
+            return
         delay, alone = self._driver.delay(loaded, work.operation, work.rows)
-        if alone < deadline - monotonic() < delay:
+        if alone < left < delay:
             raise unavailable("overloaded", f"the queue is {delay - alone:.1f} s long for this request", delay - alone)
 
     async def _off_loop(self, function: Callable[[], Result], heavy: bool) -> Result:

@@ -93,6 +93,7 @@ class Scheduler:
         self._tenants: Turns[str] = Turns(self.pace.short, self.pace.long)
         self._jobs: dict[str, Turns[Job]] = {}
         self._kinds: dict[Kind, dict[Job, None]] = {}
+        self._rows: dict[Kind, int] = {}
         self._again: deque[Batch] = deque()
         self._most_rows: dict[Kind, int] = {}
 
@@ -105,6 +106,7 @@ class Scheduler:
             self._tenants.add(job.tenant)
         self._jobs[job.tenant].add(job)
         self._kinds.setdefault(job.kind, {})[job] = None
+        self._rows[job.kind] = self._rows.get(job.kind, 0) + job.rows
 
     def leave(self, job: Job) -> None:
         """The client left, or the job has its answer: nothing more is handed out."""
@@ -136,7 +138,7 @@ class Scheduler:
     @property
     def backlog(self) -> float:
         """Seconds that all rows waiting, and the calls that are out, will take."""
-        waiting = sum(self.cost(job.kind).seconds(job.left) for job in self.waiting())
+        waiting = sum(rows * self.cost(kind).per_row for kind, rows in self._rows.items())
         return waiting + sum(self.in_flight.values())
 
     # --- engine calls -------------------------------------------------------------------------------------------
@@ -208,6 +210,7 @@ class Scheduler:
         for job, rows in shares.items():
             chunks.append(Chunk(job, job.next_row, job.next_row + rows))
             job.next_row += rows
+            self._rows[job.kind] -= rows
         for job in shares:
             if not job.left:
                 self._stop_waiting(job)
@@ -239,8 +242,9 @@ class Scheduler:
         if job not in jobs:
             return
         del jobs[job]
+        self._rows[job.kind] -= job.left
         if not jobs:
-            del self._kinds[job.kind]
+            del self._kinds[job.kind], self._rows[job.kind]
         turns = self._jobs[job.tenant]
         turns.remove(job)
         if not turns:

@@ -85,7 +85,7 @@ def test_a_bad_version_never_replaces_a_good_one(service: Running, store: Store)
     assert pinned.json()["type"].endswith("unloadable")
     assert int(pinned.headers["retry-after"]) >= 1
     errors = ("condflow_model_load_seconds_count", (("model", "m"), ("outcome", "error"), ("version", "2")))
-    assert service.metrics()[errors] == 1
+    assert service.metrics()[errors] >= 1  # tried again after a pause, on a slow machine
     publish(store, "m", handmade.unconditional())
     until(lambda: version(service) == 3, "a good version after the bad one")
 

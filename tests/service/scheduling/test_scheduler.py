@@ -198,3 +198,19 @@ def test_the_delay_of_a_small_job_does_not_count_all_of_the_big_ones() -> None:
     row = PER_ROW + PER_CALL
     assert world.scheduler.delay("model", 1) == pytest.approx(4 * row)
     assert world.scheduler.delay("model", 10**6) == pytest.approx(4 * (10**6 * PER_ROW + PER_CALL))
+
+
+def test_the_backlog_is_all_that_waits_and_all_that_is_out() -> None:
+    world = World()
+    assert world.scheduler.backlog == 0
+    gone = world.submit(500)
+    world.submit(2000, kind="another")
+    world.scheduler.leave(gone)
+    assert world.scheduler.backlog == pytest.approx(2000 * PER_ROW)
+    assert world.scheduler.pull() is not None
+    assert world.scheduler.backlog == pytest.approx(2000 * PER_ROW + PER_CALL)
+    for batch in list(world.scheduler.in_flight):
+        world.finish(batch)
+    while world.step():
+        pass
+    assert world.scheduler.backlog == 0

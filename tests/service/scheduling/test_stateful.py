@@ -89,7 +89,10 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def no_job_waits_that_has_ended(self) -> None:
         if hasattr(self, "scheduler"):
-            assert not any(job.ended or not job.left for job in self.scheduler.waiting())
+            waiting = list(self.scheduler.waiting())
+            assert not any(job.ended or not job.left for job in waiting)
+            if not self.out:
+                assert abs(self.scheduler.backlog - sum(job.left for job in waiting) * self.per_row) < 1e-9
 
     def answered(self, job: Job) -> bool:
         return len(self.rows[job]) == job.rows
