@@ -97,7 +97,9 @@ def _parts(settings: Settings) -> Parts:
         return loaded
 
     registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
-    admission = Admission(settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog)
+    admission = Admission(
+        settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog, settings.streams
+    )
     pipeline = Pipeline(settings, registry, driver, admission)
     return Parts(settings, metrics, registry, admission, driver, pipeline)
 

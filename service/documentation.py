@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.codecs.media import JSON, NPY, NPZ, PNG
+from service.codecs.media import JSON, NDJSON, NPY, NPZ, PNG
 from service.examples import REQUESTS, RESPONSES
 from service.operations.base import Operation
 from service.problems import MEDIA_TYPE, TITLES
 
 OPERATION_ERRORS = (400, 401, 403, 404, 406, 408, 413, 415, 422, 503, 504)
 _BINARY = {"type": "string", "format": "binary"}
+_LINES = (
+    "One JSON object per line, as it is computed: first model, version, digest, seed, shape and dtype; then rows "
+    "[start, stop) of the draw, conditions and samples counted through in one; last `complete: true`, with the "
+    "summary, or `complete: false` with the problem document of what failed."
+)
 _QUERY_TYPES = {"integer", "number", "boolean", "string", "array"}
 
 
@@ -36,7 +41,10 @@ def operation_responses(operation: Operation) -> dict[int | str, dict[str, Any]]
         PNG: "A grid of pictures: rows are conditions, columns are samples.",
     }
     for media in operation.media[1:]:
-        content[media] = {"schema": {**_BINARY, "description": described[media]}}
+        if media == NDJSON:
+            content[media] = {"schema": {"type": "string", "description": _LINES}}
+        else:
+            content[media] = {"schema": {**_BINARY, "description": described[media]}}
     headers = {
         name: {"description": text, "schema": {"type": "string"}}
         for name, text in (

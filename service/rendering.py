@@ -36,9 +36,14 @@ def render(loaded: Loaded, reply: Reply, media: str) -> Response:
     return Response(encode_grid(reply.pictures, reply.levels), media_type=media, headers=headers)
 
 
-def count_nonfinite(reply: Reply) -> int:
-    """Values of the reply that are NaN or infinite."""
-    arrays, _ = _split(reply.fields)
+def render_line(content: Mapping[str, Any]) -> bytes:
+    """One line of an answer that streams."""
+    return render_object(content) + b"\n"
+
+
+def count_nonfinite(fields: Mapping[str, Any]) -> int:
+    """Values of the answer that are NaN or infinite."""
+    arrays, _ = _split(fields)
     floats = (array for array in arrays.values() if array.dtype.kind == "f")
     return sum(array.size - int(np.isfinite(array).sum()) for array in floats)
 

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     concurrent_requests: Annotated[PositiveInt, Field(description="requests in progress; more are shed")] = 1024
     bytes_in_flight: Annotated[PositiveInt, Field(description="bytes of request bodies held at once")] = 1024 * MEBI
     request_timeout_ms: Annotated[PositiveInt, Field(description="deadline of a request that names none")] = 60_000
+    streams: Annotated[PositiveInt, Field(description="answers streamed at once; more are shed")] = 64
+    stream_timeout_ms: Annotated[PositiveInt, Field(description="the deadline of an answer that streams")] = 3_600_000
+    stall_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the reader of a stream")] = 60.0
     body_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the next piece of a body")] = 20.0
 
     poll_seconds: Annotated[PositiveFloat, Field(description="how often aliases are looked at")] = 1.0

@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from inference.drawing import drawing
 from inference.fields import SEED_LIMIT, shape_of
 from inference.loaded import Loaded
 from inference.quantiles import TooManyValues
-from inference.sampling import Samples, Summarized, sample, summarize
-from inference.summaries import DEFAULT_LEVELS
+from inference.sampling import Samples, Summarized, sample, summaries, summarize
+from inference.summaries import DEFAULT_LEVELS, wanted
 from inference.work import Question
 from model_store.signature import ArraySpec
-from service.codecs.media import JSON, NPY, NPZ, PNG
+from service.codecs.media import JSON, NDJSON, NPY, NPZ, PNG
 from service.operations.base import (
     Plan,
     Reply,
+    StreamPlan,
     check_answer,
     check_cost,
     latent_size,
@@ -26,6 +28,7 @@ from service.operations.base import (
     read_condition,
     sizes,
 )
+from service.operations.sample_stream import stream_plan
 from service.problems import Problem, too_large
 from service.requests import SampleRequest
 from service.settings import Limits
@@ -41,9 +44,9 @@ class Sample:
     request = SampleRequest
     arrays = re.compile(r"condition|conditions|latent\.[a-z][a-z0-9_]{0,31}")
     main_input = "conditions"
-    media: tuple[str, ...] = (JSON, NPZ, NPY, PNG)
+    media: tuple[str, ...] = (JSON, NPZ, NPY, PNG, NDJSON)
 
-    def plan(self, loaded: Loaded, asked: SampleRequest, limits: Limits, media: str) -> Plan:
+    def plan(self, loaded: Loaded, asked: SampleRequest, limits: Limits, media: str) -> Plan | StreamPlan:
         """Cost: conditions x samples, again with default draws where the samples are scored."""
         spec = loaded.signature.data
         rows = _count(asked.conditions) * _num_samples(loaded, asked)
@@ -53,14 +56,23 @@ class Sample:
         floats, integers = sizes(spec) if kept else (0, 0)
         floats += latent_size(loaded) * asked.return_latent + asked.return_log_likelihood
         statistics = _FLOAT64 * _statistics(spec, asked, limits)
-        check_answer(1, rows * floats + statistics, rows * integers, limits, media)
+        if media == NDJSON:
+            check_answer(1, statistics, 0, limits, JSON)
+        else:
+            check_answer(1, rows * floats + statistics, rows * integers, limits, media)
         if media in (NPY, PNG) and not kept:
             detail = f"{media} carries samples alone, and only a summary is asked; ask for them with `return_samples`"
             raise Problem(406, "accept", detail, header="Accept")
         if media == PNG:
             _check_picture(spec, rows)
         engine_rows = check_cost(rows * (1 + loaded.default_draws * asked.return_log_likelihood), limits)
-        return Plan(_question(loaded, asked, limits), rows, engine_rows)
+        try:
+            if media == NDJSON:
+                return _stream(loaded, asked, limits, engine_rows)
+            return Plan(_question(loaded, asked, limits), rows, engine_rows)
+        except TooManyValues:
+            hint = "Ask for fewer samples of each condition, or for no quantiles."
+            raise too_large("quantile_values", limits.quantile_values, None, hint, "/summary") from None
 
     def reply(self, loaded: Loaded, asked: SampleRequest, answer: Samples | Summarized) -> Reply:
         """`samples` is [conditions, num_samples, *data]; with one condition the first axis is dropped."""
@@ -79,24 +91,26 @@ class Sample:
 
 
 def _question(loaded: Loaded, asked: SampleRequest, limits: Limits) -> Question[Any]:
-    options = drawing_options(loaded, asked, limits)
+    options = _options(loaded, asked, limits)
     if asked.summary is None and asked.quantile_levels is None and _with_samples(asked):
         return sample(loaded, **options)
-    try:
-        return summarize(
-            loaded,
-            **options,
-            summary=asked.summary,
-            quantile_levels=asked.quantile_levels,
-            quantile_values=limits.quantile_values,
-            return_samples=_with_samples(asked),
-        )
-    except TooManyValues:
-        hint = "Ask for fewer samples of each condition, or for no quantiles."
-        raise too_large("quantile_values", limits.quantile_values, None, hint, "/summary") from None
+    return summarize(
+        loaded,
+        **options,
+        summary=asked.summary,
+        quantile_levels=asked.quantile_levels,
+        quantile_values=limits.quantile_values,
+        return_samples=_with_samples(asked),
+    )
 
 
-def drawing_options(loaded: Loaded, asked: SampleRequest, limits: Limits) -> dict[str, Any]:
+def _stream(loaded: Loaded, asked: SampleRequest, limits: Limits, engine_rows: int) -> StreamPlan:
+    drawn = drawing(loaded, **_options(loaded, asked, limits))
+    statistics = wanted(asked.summary, asked.quantile_levels, drawn.read.each, limits.quantile_values)
+    return stream_plan(drawn, summaries(drawn, statistics), _with_samples(asked), engine_rows)
+
+
+def _options(loaded: Loaded, asked: SampleRequest, limits: Limits) -> dict[str, Any]:
     """What `inference.drawing.drawing` is asked."""
     return {
         "condition": read_condition(loaded, asked.condition, "/condition", limits),
