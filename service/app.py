@@ -33,6 +33,7 @@ from service.routes.models import model_routes
 from service.routes.operations import operation_routes
 from service.routes.pages import page_routes
 from service.scheduling.driver import Driver
+from service.scheduling.layout import Dense, FixedShape
 from service.scheduling.scheduler import Pace
 from service.settings import Settings
 
@@ -87,7 +88,8 @@ def _parts(settings: Settings) -> Parts:
     def on_batch(loaded: Loaded, operation: str, rows: int, _seconds: float) -> None:
         metrics.batch(operation, loaded.name, str(loaded.version), rows)
 
-    driver = Driver(_pace(settings), on_batch)
+    layout = FixedShape(settings.fixed_rows) if settings.fixed_rows else Dense()
+    driver = Driver(_pace(settings), on_batch, layout)
 
     def load(manifest: Manifest) -> Loaded:
         read = partial(store.read, manifest)

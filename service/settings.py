@@ -59,6 +59,14 @@ class Settings(BaseSettings):
     batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call at most")] = 65_536
     call_ms: Annotated[PositiveFloat, Field(description="how long an engine call may take")] = 10.0
     short_call_ms: Annotated[PositiveFloat, Field(description="the same while a smaller request waits")] = 2.5
+    fixed_rows: Annotated[
+        int,
+        Field(
+            ge=0,
+            multiple_of=16,
+            description="rows of every engine call, so that load changes no bit of an answer; 0 = as many as there are",
+        ),
+    ] = 0
     queue_rows: Annotated[PositiveInt, Field(description="rows that may wait; more are shed with 503")] = 33_554_432
     concurrent_requests: Annotated[PositiveInt, Field(description="requests in progress; more are shed")] = 1024
     bytes_in_flight: Annotated[PositiveInt, Field(description="bytes of request bodies held at once")] = 1024 * MEBI
