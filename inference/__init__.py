@@ -14,7 +14,7 @@ from inference.likelihood import LogLikelihood, log_likelihood
 from inference.loaded import Loaded
 from inference.loading import load, load_version
 from inference.onnx_engine import OnnxEngine
-from inference.sampling import Samples, sample
+from inference.sampling import Samples, Summarized, sample, summarize
 from inference.work import Question, Work, answer
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "OnnxEngine",
     "Question",
     "Samples",
+    "Summarized",
     "Work",
     "answer",
     "encode",
@@ -41,4 +42,5 @@ __all__ = [
     "load_version",
     "log_likelihood",
     "sample",
+    "summarize",
 ]

@@ -19,11 +19,13 @@ class Conditions:
     """Conditions of rows: one for all, or in order one for every `each` rows.
 
     `array`: (n,) int64 for labels, (n, *shape) otherwise, None for unconditional models. `single`: one was given.
+    `first`: what is called row 0 is the row of that place.
     """
 
     array: np.ndarray | None
     single: bool
     each: int = 1
+    first: int = 0
 
     @property
     def count(self) -> int:
@@ -34,7 +36,8 @@ class Conditions:
         """The engine's input for these rows, `{}` where there is none."""
         if self.array is None:
             return {}
-        return {"condition": self.array[rows // self.each if len(self.array) > 1 else np.zeros_like(rows)]}
+        places = (rows + self.first) // self.each if len(self.array) > 1 else np.zeros_like(rows)
+        return {"condition": self.array[places]}
 
 
 def conditions(

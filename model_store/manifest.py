@@ -63,11 +63,17 @@ class Lineage(Frozen):
 
 
 class GraphError(Frozen):
-    """Largest error of one exported graph against torch in float64, over the batch sizes tried at export."""
+    """Largest error of one exported graph against torch in float64, over the batch sizes tried at export.
+
+    `batch_bound`: how far two answers to the same row may lie apart that differ in the batch's size and in the row's
+    place in it, relative to max(1, |answer|); for integers in levels. Twenty times the largest difference seen at
+    export and at least 1e-5, so that it holds for other rows too. None where nobody measured it.
+    """
 
     max_abs: Annotated[float, Field(ge=0)]
     max_rel: Annotated[float, Field(ge=0)]
     batch_sizes: tuple[int, ...]
+    batch_bound: Annotated[float | None, Field(ge=0)] = None
 
 
 class Probe(Frozen):

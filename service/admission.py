@@ -17,8 +17,12 @@ class Admission:
     `state`: `serving`; `lingering` after SIGTERM, unready but still answering; `draining`, refusing new requests.
     """
 
-    def __init__(self, max_requests: int, max_rows: int, drain_s: float, backlog: Callable[[], float]) -> None:
+    def __init__(
+        self, max_requests: int, max_rows: int, drain_s: float, backlog: Callable[[], float], max_streams: int = 64
+    ) -> None:
         self.max_requests = max_requests
+        self.max_streams = max_streams
+        self.streams = 0
         self.max_rows = max_rows
         self.drain_s = drain_s
         self.backlog = backlog
@@ -40,9 +44,23 @@ class Admission:
             self.requests -= 1
 
     @contextmanager
-    def work(self, rows: int) -> Iterator[None]:
-        """Hold `rows` rows of the queue; a request is admitted to an empty queue whatever its size. Raises Problem."""
-        if self.rows and self.rows + rows > self.max_rows:
+    def stream(self) -> Iterator[None]:
+        """Hold one place among the answers that stream. Raises Problem (503)."""
+        if self.streams >= self.max_streams:
+            raise unavailable("overloaded", f"{self.streams} answers are being streamed", self.backlog())
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+    @contextmanager
+    def work(self, rows: int, *, admitted: bool = False) -> Iterator[None]:
+        """Hold `rows` rows of the queue; a request is admitted to an empty queue whatever its size. Raises Problem.
+
+        `admitted`: the next rows of a stream that has begun, which are counted but not refused.
+        """
+        if not admitted and self.rows and self.rows + rows > self.max_rows:
             raise unavailable("overloaded", f"{self.rows} rows are queued", self.backlog())
         self.rows += rows
         try:

@@ -38,13 +38,29 @@ class Answer(BaseModel):
     nonfinite: list[Nonfinite] = []
 
 
+class Summary(BaseModel):
+    """Statistics of the samples [conditions, *data]; without the first axis where `condition` was asked, or none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mean: Array = None
+    sd: Annotated[Any, _nested("number", 5, "By n - 1.")] = None
+    quantiles: Annotated[Any, _nested("number", 5, "[conditions, levels, *data], linear between ranks.")] = None
+    quantile_levels: list[float] = []
+    quantile_error: Annotated[
+        float, Field(description="By how much a rank may be wrong at most, as a share of the samples; 0 is exact.")
+    ] = 0.0
+    covariance: Annotated[Any, _nested("number", 3, "[conditions, D, D], by n - 1.")] = None
+
+
 class SampleAnswer(Answer):
     """Samples [conditions, num_samples, *data]; without the first axis where `condition` was asked, or none."""
 
-    samples: Array
+    samples: Array = None
     seed: int
     log_likelihood: Array = None
     latent: dict[str, Array] = {}
+    summary: Summary | None = None
 
 
 class LoglikAnswer(Answer):

@@ -34,6 +34,7 @@ from service.routes.open_inference import open_inference_routes
 from service.routes.operations import operation_routes
 from service.routes.pages import page_routes
 from service.scheduling.driver import Driver
+from service.scheduling.layout import Dense, FixedShape
 from service.scheduling.scheduler import Pace
 from service.settings import Settings
 
@@ -90,7 +91,8 @@ def _parts(settings: Settings) -> Parts:
     def on_batch(loaded: Loaded, operation: str, rows: int, _seconds: float) -> None:
         metrics.batch(operation, loaded.name, str(loaded.version), rows)
 
-    driver = Driver(_pace(settings), on_batch)
+    layout = FixedShape(settings.fixed_rows) if settings.fixed_rows else Dense()
+    driver = Driver(_pace(settings), on_batch, layout)
 
     def load(manifest: Manifest) -> Loaded:
         read = partial(store.read, manifest)
@@ -100,7 +102,9 @@ def _parts(settings: Settings) -> Parts:
         return loaded
 
     registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
-    admission = Admission(settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog)
+    admission = Admission(
+        settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog, settings.streams
+    )
     pipeline = Pipeline(settings, registry, driver, admission)
     return Parts(settings, metrics, registry, admission, driver, pipeline)
 

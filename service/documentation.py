@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.codecs.media import JSON, NPY, NPZ, PNG
+from service.codecs.media import JSON, NDJSON, NPY, NPZ, PNG
 from service.examples import REQUESTS, RESPONSES
 from service.operations.base import Operation
 from service.problems import MEDIA_TYPE, TITLES
 
 OPERATION_ERRORS = (400, 401, 403, 404, 406, 408, 413, 415, 422, 503, 504)
 _BINARY = {"type": "string", "format": "binary"}
-_QUERY_TYPES = {"integer", "number", "boolean", "string"}
+_LINES = (
+    "One JSON object per line, as it is computed: first model, version, digest, seed, shape and dtype; then rows "
+    "[start, stop) of the draw, conditions and samples counted through in one; last `complete: true`, with the "
+    "summary, or `complete: false` with the problem document of what failed."
+)
+_QUERY_TYPES = {"integer", "number", "boolean", "string", "array"}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -36,7 +41,10 @@ def operation_responses(operation: Operation) -> dict[int | str, dict[str, Any]]
         PNG: "A grid of pictures: rows are conditions, columns are samples.",
     }
     for media in operation.media[1:]:
-        content[media] = {"schema": {**_BINARY, "description": described[media]}}
+        if media == NDJSON:
+            content[media] = {"schema": {"type": "string", "description": _LINES}}
+        else:
+            content[media] = {"schema": {**_BINARY, "description": described[media]}}
     headers = {
         name: {"description": text, "schema": {"type": "string"}}
         for name, text in (
@@ -101,5 +109,8 @@ def _query(operation: Operation) -> list[dict[str, Any]]:
         options = [option for option in schema.get("anyOf", [schema]) if option.get("type") in _QUERY_TYPES]
         plain = {"anyOf": options} if len(options) > 1 else options[0]
         text = f"With binary bodies only. {schema.get('description', '')}".strip()
-        parameters.append({"name": name, "in": "query", "description": text, "schema": plain})
+        parameter: dict[str, Any] = {"name": name, "in": "query", "description": text, "schema": plain}
+        if plain.get("type") == "array":
+            parameter |= {"style": "form", "explode": False, "description": f"{text} Separated by commas."}
+        parameters.append(parameter)
     return parameters

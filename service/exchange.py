@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inference.loaded import Loaded
-from service.codecs.media import JSON, answer_media, request_media
+from service.codecs.media import JSON, NDJSON, answer_media, request_media
 from service.operations.base import Operation, Reply
 from service.parsing import parse
 from service.rendering import render
@@ -68,6 +68,8 @@ class Exchange(Protocol):
     """One request and its answer. Made of the request's head alone, which it may refuse."""
 
     limit: BodyLimit
+    streams: bool
+    """Whether the answer is sent while it is computed: another deadline holds."""
 
     def read(self, body: bytes) -> Asked:
         """Read the body. Raises Problem."""
@@ -108,14 +110,15 @@ class FieldsExchange:
 
     def __init__(self, operation: Operation, request: Request, limits: Limits) -> None:
         self._operation, self._request, self._limits = operation, request, limits
-        self._accepted = answer_media(request, operation.media)
-        self._media = request_media(request)
-        self.limit = BodyLimit.json(limits) if self._media == JSON else BodyLimit.binary(limits)
+        self._media = answer_media(request, operation.media)
+        self.streams = self._media == NDJSON
+        self._body_media = request_media(request)
+        self.limit = BodyLimit.json(limits) if self._body_media == JSON else BodyLimit.binary(limits)
 
     def read(self, body: bytes) -> Fields:
         """Parse the body by its media type. Raises Problem."""
         operation = self._operation
         content = parse(
-            self._request, self._media, body, operation.arrays, operation.main_input, self._limits.binary_bytes
+            self._request, self._body_media, body, operation.arrays, operation.main_input, self._limits.binary_bytes
         )
-        return Fields(validate(operation.request, content), self._accepted)
+        return Fields(validate(operation.request, content), self._media)

@@ -48,6 +48,7 @@ class RequestRecord:
     cancelled: bool = False
     reason: str | None = None
     lease: Releasable | None = None
+    late_status: int | None = None  # of a stream that failed after its 200
 
     def add(self, stage: Stage, seconds: float) -> None:
         """Add time to a stage."""

@@ -56,7 +56,7 @@ class Edge:
                 problem = Problem(500, "internal", f"an error inside the service; request id {record.request_id}")
                 await problem.response(scope)(scope, receive, stamp)
         finally:
-            self.metrics.finish(record, status)
+            self.metrics.finish(record, record.late_status or status)
             if record.lease is not None:
                 record.lease.release()
 

@@ -20,7 +20,8 @@ _WHOLE = re.compile(r"-?[0-9]{1,40}")
 _REAL = re.compile(r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?")
 _WHOLES = ("num_samples", "seed", "draws")
 _REALS = ("temperature",)
-_FLAGS = ("shared_latent", "return_log_likelihood", "return_latent")
+_FLAGS = ("shared_latent", "return_log_likelihood", "return_latent", "return_samples")
+_LISTS = ("summary", "quantile_levels")
 
 
 def parse(
@@ -65,6 +66,8 @@ def _query(request: Request, arrays: re.Pattern[str]) -> dict[str, Any]:
 
 def _scalar(name: str, text: str) -> Any:
     """Text as the field's type where it reads so; else as it is, for the refusal to quote its type."""
+    if name in _LISTS:
+        return [float(item) if _REAL.fullmatch(item) else item for item in text.split(",")]
     if name in _WHOLES and _WHOLE.fullmatch(text):
         return int(text)
     if name in _REALS and _REAL.fullmatch(text):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
@@ -21,12 +23,13 @@ from service.admission import Admission
 from service.body import ByteBudget, read_body
 from service.exchange import Asked, Dialect, Exchange
 from service.metrics import RequestRecord
-from service.operations.base import Operation, Plan
+from service.operations.base import Operation, StreamPlan
 from service.problems import Problem, deadline_passed, invalid, unavailable
 from service.registry import Registry
-from service.rendering import count_nonfinite
+from service.rendering import count_nonfinite, identity, render_line
 from service.scheduling.driver import DeadlinePassed, Driver
 from service.settings import Settings
+from service.streaming import Stream, wait_for_disconnect
 
 Result = TypeVar("Result")
 _INLINE_BYTES = 32_768
@@ -82,9 +85,9 @@ class Pipeline:
     async def _answer(
         self, operation: Operation, request: Request, dialect: Dialect, record: RequestRecord
     ) -> Response:
-        deadline = self._deadline(request)
         with self._admission.request():
             exchange = dialect(request, self._settings.limits)
+            deadline = self._deadline(request, exchange.streams)
             return await self._read_and_compute(operation, request, exchange, record, deadline)
 
     async def _read_and_compute(
@@ -97,29 +100,31 @@ class Pipeline:
             large = len(body) > _INLINE_BYTES
             asked = await self._off_loop(lambda: exchange.read(body), large)
             record.add("parse", perf_counter() - started)
-            computing = self._compute(operation, asked, large, record, deadline)
+            computing = self._compute(operation, asked, body, record, deadline)
             return await _unless_gone(request, computing, record, deadline)
 
     async def _compute(
-        self, operation: Operation, asked: Asked, large: bool, record: RequestRecord, deadline: float
+        self, operation: Operation, asked: Asked, body: bytes, record: RequestRecord, deadline: float
     ) -> Response:
         lease = record.lease = await self._registry.lease(asked.model, asked.version)
         loaded = lease.loaded
         record.model, record.version = loaded.name, str(loaded.version)
-        limits = self._settings.limits
+        limits, large = self._settings.limits, len(body) > _INLINE_BYTES
         with _refusals():
             started = perf_counter()
             question = await self._off_loop(lambda: asked.question(loaded), large)
             plan = await self._off_loop(lambda: operation.plan(loaded, question, limits, asked.media), large)
             record.add("parse", perf_counter() - started)
+            if isinstance(plan, StreamPlan):
+                return await self._begin(loaded, plan, body, record, deadline)
             with self._admission.work(plan.engine_rows):
-                answer = await self._drive(loaded, plan, record, deadline)
+                answer = await self._drive(loaded, plan.question, plan.engine_rows, record, deadline)
         record.stage = "encode"
         started = perf_counter()
 
         def finish() -> Response:
             reply = operation.reply(loaded, question, answer)
-            record.nonfinite = count_nonfinite(reply)
+            record.nonfinite = count_nonfinite(reply.fields)
             return asked.render(loaded, reply)
 
         response = await self._off_loop(finish, plan.rows > _INLINE_ROWS)
@@ -127,15 +132,58 @@ class Pipeline:
         record.rows = plan.rows
         return response
 
-    async def _drive(self, loaded: Loaded, plan: Plan, record: RequestRecord, deadline: float) -> Any:
-        """Run the question's works through the scheduler until it answers."""
-        heavy = plan.engine_rows > _INLINE_ROWS
+    async def _begin(
+        self, loaded: Loaded, plan: StreamPlan, body: bytes, record: RequestRecord, deadline: float
+    ) -> Response:
+        """The stream with its first two lines, so that what fails until then is answered with a status of its own."""
+        lines = self._lines(loaded, plan, record, deadline)
+        async with AsyncExitStack() as held:
+            held.enter_context(self._admission.stream())
+            self._budget.take(len(body))
+            held.callback(self._budget.give, len(body))
+            held.push_async_callback(lines.aclose)
+            first = b"".join([await anext(lines), await anext(lines)])
+            return Stream(first, lines, held.pop_all(), record, deadline, self._settings.stall_timeout_s)
+
+    async def _lines(
+        self, loaded: Loaded, plan: StreamPlan, record: RequestRecord, deadline: float
+    ) -> AsyncGenerator[bytes, None]:
+        yield render_line({**identity(loaded), **plan.opening})
+        begun = False
+        for piece in plan.pieces:
+            with _refusals(), self._admission.work(piece.engine_rows, admitted=begun):
+                contents = await self._drive(loaded, piece.question, piece.engine_rows, record, deadline, begun=begun)
+            begun = True
+            record.stage = "encode"
+            for content in contents:
+                started = perf_counter()
+                record.nonfinite += count_nonfinite(content)
+                line = await self._off_loop(partial(render_line, content), heavy=True)
+                record.add("encode", perf_counter() - started)
+                yield line
+        closing = await self._off_loop(plan.closing, heavy=True)
+        record.rows = plan.rows
+        yield render_line(closing)
+
+    async def _drive(
+        self,
+        loaded: Loaded,
+        question: Question[Any],
+        engine_rows: int,
+        record: RequestRecord,
+        deadline: float,
+        *,
+        begun: bool = False,
+    ) -> Any:
+        """Run the question's works through the scheduler until it answers. `begun`: it is not refused any more."""
+        heavy = engine_rows > _INLINE_ROWS
         while True:
-            step = await self._off_loop(lambda: _advance(plan.question), heavy)
+            step = await self._off_loop(lambda: _advance(question), heavy)
             if step.work is None:
                 return step.answer
             record.stage = "queue"
-            self._in_time(loaded, step.work, deadline)
+            if not begun:
+                self._in_time(loaded, step.work, deadline)
             timing = await self._driver.run(loaded, _Watched(step.work, record), deadline, record.tenant)
             record.add("queue", timing.queue)
             record.add("compute", timing.compute)
@@ -155,8 +203,9 @@ class Pipeline:
             return function()
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
-    def _deadline(self, request: Request) -> float:
-        milliseconds = self._settings.request_timeout_ms
+    def _deadline(self, request: Request, streams: bool) -> float:
+        settings = self._settings
+        milliseconds = settings.stream_timeout_ms if streams else settings.request_timeout_ms
         text = request.headers.get(_TIMEOUT_HEADER)
         if text is not None:
             if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0):
@@ -207,7 +256,7 @@ async def _unless_gone(
 ) -> Response:
     """The answer, unless the client leaves or the deadline passes first; then what is left of it is dropped."""
     task = asyncio.ensure_future(answering)
-    gone = asyncio.ensure_future(_wait_for_disconnect(request))
+    gone = asyncio.ensure_future(wait_for_disconnect(request.receive))
     try:
         done, _ = await asyncio.wait({task, gone}, timeout=deadline - monotonic(), return_when=asyncio.FIRST_COMPLETED)
         if task in done:
@@ -221,8 +270,3 @@ async def _unless_gone(
             if not pending.done():
                 pending.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

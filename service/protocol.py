@@ -46,6 +46,7 @@ class BoundedHead(HttpToolsProtocol):
         """The head is there."""
         self._stop_clock()
         self._in_head = False
+        self.scope["extensions"] = {"condflow.abort": {"now": self.transport.abort}}
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -36,9 +36,14 @@ def render(loaded: Loaded, reply: Reply, media: str) -> Response:
     return Response(encode_grid(reply.pictures, reply.levels), media_type=media, headers=headers)
 
 
-def count_nonfinite(reply: Reply) -> int:
-    """Values of the reply that are NaN or infinite."""
-    arrays, _ = split(reply.fields)
+def render_line(content: Mapping[str, Any]) -> bytes:
+    """One line of an answer that streams."""
+    return render_object(content) + b"\n"
+
+
+def count_nonfinite(fields: Mapping[str, Any]) -> int:
+    """Values of the answer that are NaN or infinite."""
+    arrays, _ = split(fields)
     floats = (array for array in arrays.values() if array.dtype.kind == "f")
     return sum(array.size - int(np.isfinite(array).sum()) for array in floats)
 
@@ -51,7 +56,9 @@ def split(fields: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, A
         if isinstance(value, np.ndarray):
             arrays[name] = value
         elif isinstance(value, Mapping):
-            arrays.update({f"{name}.{inner}": array for inner, array in value.items()})
+            inner_arrays, inner_scalars = split(value)
+            arrays.update({f"{name}.{inner}": array for inner, array in inner_arrays.items()})
+            scalars.update({f"{name}_{inner}": scalar for inner, scalar in inner_scalars.items()})
         elif isinstance(value, list):
             arrays[name] = np.array([item or "" for item in value], dtype=np.str_)
         elif value is not None:

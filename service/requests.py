@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 from pydantic import ValidationError as PydanticError
 
 from inference.fields import SEED_LIMIT, described
+from inference.summaries import DEFAULT_LEVELS, MOST_LEVELS, STATISTICS
 from service.problems import Problem, escaped
 
 _NUMBER = {"type": "number"}
@@ -62,6 +63,40 @@ LatentField = Annotated[
         }
     ),
 ]
+SummaryField = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "description": "Statistics of the samples of each condition, gathered while they are drawn.",
+            "anyOf": [
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "uniqueItems": True,
+                    "items": {"type": "string", "enum": list(STATISTICS)},
+                },
+                {"type": "null"},
+            ],
+        }
+    ),
+]
+LevelsField = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "description": f"Levels of the quantiles of `summary`. Default: {', '.join(map(str, DEFAULT_LEVELS))}.",
+            "anyOf": [
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": MOST_LEVELS,
+                    "items": {"type": "number", "minimum": 0, "maximum": 1},
+                },
+                {"type": "null"},
+            ],
+        }
+    ),
+]
 PriorField = Annotated[
     Any,
     WithJsonSchema(
@@ -107,6 +142,11 @@ class SampleRequest(Question):
     latent: LatentField = None
     return_log_likelihood: StrictBool = False
     return_latent: StrictBool = False
+    summary: SummaryField = None
+    quantile_levels: LevelsField = None
+    return_samples: Annotated[
+        StrictBool | None, Field(description="Answer the samples. Default: only where no `summary` is asked.")
+    ] = None
 
 
 class LoglikRequest(Question):

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from inference.summaries import QUANTILE_VALUES
+
 MEBI = 1024 * 1024
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -30,6 +32,10 @@ class Limits(BaseModel):
     )
     answer_bytes: Annotated[PositiveInt, Field(description="bytes of a binary answer")] = 256 * MEBI
     json_answer_bytes: Annotated[PositiveInt, Field(description="bytes of a JSON answer, estimated")] = 64 * MEBI
+    covariance_size: Annotated[PositiveInt, Field(description="values of one x whose covariance is asked")] = 1024
+    quantile_values: Annotated[
+        PositiveInt, Field(description="numbers kept at once for the quantiles of one condition")
+    ] = QUANTILE_VALUES
 
 
 class Settings(BaseSettings):
@@ -53,10 +59,21 @@ class Settings(BaseSettings):
     batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call at most")] = 65_536
     call_ms: Annotated[PositiveFloat, Field(description="how long an engine call may take")] = 10.0
     short_call_ms: Annotated[PositiveFloat, Field(description="the same while a smaller request waits")] = 2.5
+    fixed_rows: Annotated[
+        int,
+        Field(
+            ge=0,
+            multiple_of=16,
+            description="rows of every engine call, so that load changes no bit of an answer; 0 = as many as there are",
+        ),
+    ] = 0
     queue_rows: Annotated[PositiveInt, Field(description="rows that may wait; more are shed with 503")] = 33_554_432
     concurrent_requests: Annotated[PositiveInt, Field(description="requests in progress; more are shed")] = 1024
     bytes_in_flight: Annotated[PositiveInt, Field(description="bytes of request bodies held at once")] = 1024 * MEBI
     request_timeout_ms: Annotated[PositiveInt, Field(description="deadline of a request that names none")] = 60_000
+    streams: Annotated[PositiveInt, Field(description="answers streamed at once; more are shed")] = 64
+    stream_timeout_ms: Annotated[PositiveInt, Field(description="the deadline of an answer that streams")] = 3_600_000
+    stall_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the reader of a stream")] = 60.0
     body_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the next piece of a body")] = 20.0
 
     poll_seconds: Annotated[PositiveFloat, Field(description="how often aliases are looked at")] = 1.0

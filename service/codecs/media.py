@@ -10,6 +10,7 @@ JSON = "application/json"
 NPZ = "application/x-npz"
 NPY = "application/x-npy"
 PNG = "image/png"
+NDJSON = "application/x-ndjson"
 _READ = f"expected Content-Type {JSON} (with no parameter but charset=utf-8), {NPZ} or {NPY}"
 
 

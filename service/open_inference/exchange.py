@@ -42,6 +42,8 @@ class InferExchange:
         limits: of the service.
     """
 
+    streams = False
+
     def __init__(self, name: Name, version: str | None, request: Request, limits: Limits) -> None:
         self._name, self._version, self._limits = name, version, limits
         _check_media(request)

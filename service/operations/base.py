@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Protocol
@@ -27,6 +27,25 @@ class Plan:
     """A checked question and its cost. `rows` are counted in the metrics, `engine_rows` in the queue."""
 
     question: Question[Any]
+    rows: int
+    engine_rows: int
+
+
+@dataclass(frozen=True)
+class StreamPiece:
+    """Some rows of an answer that streams: a question whose answer is the contents of lines, and its cost."""
+
+    question: Question[list[Mapping[str, Any]]]
+    engine_rows: int
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """A checked question whose answer streams: the first line, pieces in order, and the last line when all are done."""
+
+    opening: Mapping[str, Any]
+    pieces: Iterator[StreamPiece]
+    closing: Callable[[], Mapping[str, Any]]
     rows: int
     engine_rows: int
 
@@ -57,8 +76,8 @@ class Operation(Protocol):
         """The fields it may be asked with."""
         ...
 
-    def plan(self, loaded: Loaded, asked: Any, limits: Limits, media: str) -> Plan:
-        """Check the request against the version and the limits, before memory is taken.
+    def plan(self, loaded: Loaded, asked: Any, limits: Limits, media: str) -> Plan | StreamPlan:
+        """Check the request against the version and the limits, before memory is taken. Streams are for NDJSON alone.
 
         Raises Problem, FieldError, CannotAnswer.
         """

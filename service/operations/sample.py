@@ -8,14 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from inference.drawing import drawing
 from inference.fields import SEED_LIMIT, shape_of
 from inference.loaded import Loaded
-from inference.sampling import Samples, sample
+from inference.quantiles import TooManyValues
+from inference.sampling import Samples, Summarized, sample, summaries, summarize
+from inference.summaries import DEFAULT_LEVELS, wanted
+from inference.work import Question
 from model_store.signature import ArraySpec
-from service.codecs.media import JSON, NPY, NPZ, PNG
+from service.codecs.media import JSON, NDJSON, NPY, NPZ, PNG
 from service.operations.base import (
     Plan,
     Reply,
+    StreamPlan,
     check_answer,
     check_cost,
     latent_size,
@@ -23,11 +28,13 @@ from service.operations.base import (
     read_condition,
     sizes,
 )
+from service.operations.sample_stream import stream_plan
 from service.problems import Problem, too_large
 from service.requests import SampleRequest
 from service.settings import Limits
 
 _MAX_PIXELS = 2**26
+_FLOAT64 = 2  # it takes twice the bytes of the float32 by which answers are measured
 
 
 class Sample:
@@ -37,45 +44,103 @@ class Sample:
     request = SampleRequest
     arrays = re.compile(r"condition|conditions|latent\.[a-z][a-z0-9_]{0,31}")
     main_input = "conditions"
-    media: tuple[str, ...] = (JSON, NPZ, NPY, PNG)
+    media: tuple[str, ...] = (JSON, NPZ, NPY, PNG, NDJSON)
 
-    def plan(self, loaded: Loaded, asked: SampleRequest, limits: Limits, media: str) -> Plan:
+    def plan(self, loaded: Loaded, asked: SampleRequest, limits: Limits, media: str) -> Plan | StreamPlan:
         """Cost: conditions x samples, again with default draws where the samples are scored."""
         spec = loaded.signature.data
-        count = _count(asked.conditions)
-        rows = count * _num_samples(loaded, asked)
+        rows = _count(asked.conditions) * _num_samples(loaded, asked)
         if rows > limits.samples:
             raise too_large("samples", limits.samples, rows, "Ask for them in several requests.", "/num_samples")
-        floats, integers = sizes(spec)
+        kept = _with_samples(asked)
+        floats, integers = sizes(spec) if kept else (0, 0)
         floats += latent_size(loaded) * asked.return_latent + asked.return_log_likelihood
-        check_answer(rows, floats, integers, limits, media)
+        statistics = _FLOAT64 * _statistics(spec, asked, limits)
+        if media == NDJSON:
+            check_answer(1, statistics, 0, limits, JSON)
+        else:
+            check_answer(1, rows * floats + statistics, rows * integers, limits, media)
+        if media in (NPY, PNG) and not kept:
+            detail = f"{media} carries samples alone, and only a summary is asked; ask for them with `return_samples`"
+            raise Problem(406, "accept", detail, header="Accept")
         if media == PNG:
             _check_picture(spec, rows)
         engine_rows = check_cost(rows * (1 + loaded.default_draws * asked.return_log_likelihood), limits)
-        question = sample(
-            loaded,
-            read_condition(loaded, asked.condition, "/condition", limits),
-            asked.num_samples,
-            conditions=read_condition(loaded, asked.conditions, "/conditions", limits),
-            temperature=asked.temperature,
-            seed=secrets.randbelow(SEED_LIMIT) if asked.seed is None else asked.seed,
-            shared_latent=asked.shared_latent,
-            latent=asked.latent,
-            return_log_likelihood=asked.return_log_likelihood,
-            return_latent=asked.return_latent,
-        )
-        return Plan(question, rows, engine_rows)
+        try:
+            if media == NDJSON:
+                return _stream(loaded, asked, limits, engine_rows)
+            return Plan(_question(loaded, asked, limits), rows, engine_rows)
+        except TooManyValues:
+            hint = "Ask for fewer samples of each condition, or for no quantiles."
+            raise too_large("quantile_values", limits.quantile_values, None, hint, "/summary") from None
 
-    def reply(self, loaded: Loaded, asked: SampleRequest, answer: Samples) -> Reply:
+    def reply(self, loaded: Loaded, asked: SampleRequest, answer: Samples | Summarized) -> Reply:
         """`samples` is [conditions, num_samples, *data]; with one condition the first axis is dropped."""
         spec = loaded.signature.data
         pictures = None
-        if spec.is_image and spec.is_integer:
+        if spec.is_image and spec.is_integer and answer.samples is not None:
             pictures = answer.samples if asked.conditions is not None else answer.samples[None]
         fields = present(
-            samples=answer.samples, seed=answer.seed, log_likelihood=answer.log_likelihood, latent=answer.latent
+            samples=answer.samples,
+            seed=answer.seed,
+            log_likelihood=answer.log_likelihood,
+            latent=answer.latent,
+            summary=answer.summary if isinstance(answer, Summarized) else None,
         )
         return Reply(fields, "samples", pictures, spec.levels)
+
+
+def _question(loaded: Loaded, asked: SampleRequest, limits: Limits) -> Question[Any]:
+    options = _options(loaded, asked, limits)
+    if asked.summary is None and asked.quantile_levels is None and _with_samples(asked):
+        return sample(loaded, **options)
+    return summarize(
+        loaded,
+        **options,
+        summary=asked.summary,
+        quantile_levels=asked.quantile_levels,
+        quantile_values=limits.quantile_values,
+        return_samples=_with_samples(asked),
+    )
+
+
+def _stream(loaded: Loaded, asked: SampleRequest, limits: Limits, engine_rows: int) -> StreamPlan:
+    drawn = drawing(loaded, **_options(loaded, asked, limits))
+    statistics = wanted(asked.summary, asked.quantile_levels, drawn.read.each, limits.quantile_values)
+    return stream_plan(drawn, summaries(drawn, statistics), _with_samples(asked), engine_rows)
+
+
+def _options(loaded: Loaded, asked: SampleRequest, limits: Limits) -> dict[str, Any]:
+    """What `inference.drawing.drawing` is asked."""
+    return {
+        "condition": read_condition(loaded, asked.condition, "/condition", limits),
+        "conditions": read_condition(loaded, asked.conditions, "/conditions", limits),
+        "num_samples": asked.num_samples,
+        "temperature": asked.temperature,
+        "seed": secrets.randbelow(SEED_LIMIT) if asked.seed is None else asked.seed,
+        "shared_latent": asked.shared_latent,
+        "latent": asked.latent,
+        "return_log_likelihood": asked.return_log_likelihood,
+        "return_latent": asked.return_latent,
+    }
+
+
+def _with_samples(asked: SampleRequest) -> bool:
+    return asked.summary is None if asked.return_samples is None else asked.return_samples
+
+
+def _statistics(spec: ArraySpec, asked: SampleRequest, limits: Limits) -> int:
+    """How many numbers the summary has; what is no list is refused later. Raises Problem."""
+    if not isinstance(asked.summary, list):
+        return 0
+    columns = ("mean" in asked.summary) + ("sd" in asked.summary)
+    if "quantiles" in asked.summary:
+        columns += len(asked.quantile_levels) if isinstance(asked.quantile_levels, list) else len(DEFAULT_LEVELS)
+    if "covariance" in asked.summary:
+        if spec.size > limits.covariance_size:
+            raise too_large("covariance_size", limits.covariance_size, spec.size, pointer="/summary")
+        columns += spec.size
+    return _count(asked.conditions) * columns * spec.size
 
 
 def _count(conditions: Any) -> int:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, perf_counter
 
-import numpy as np
-
 from inference.engine import Arrays, EngineLost
 from inference.loaded import Loaded
 from inference.work import Work
 from model_store.signature import Operation
 from service.scheduling.cost import Cost
+from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Batch, Chunk, Job, Kind, Pace, Scheduler
 
 OnBatch = Callable[[Loaded, str, int, float], None]
@@ -68,9 +67,11 @@ class Driver:
     Args:
         pace: how long and how many engine calls may be.
         on_batch: called with (loaded, operation, rows, seconds) after each engine call.
+        layout: how the rows of a call lie in it.
     """
 
-    def __init__(self, pace: Pace, on_batch: OnBatch = lambda *_: None) -> None:
+    def __init__(self, pace: Pace, on_batch: OnBatch = lambda *_: None, layout: Layout | None = None) -> None:
+        self._layout = layout or Dense()
         self._costs: defaultdict[Kind, Cost] = defaultdict(Cost)
         self._scheduler = Scheduler(pace, self._costs.__getitem__)
         self._on_batch = on_batch
@@ -143,7 +144,7 @@ class Driver:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            call = loop.run_in_executor(self._engine, _compute, batch)
+            call = loop.run_in_executor(self._engine, _compute, batch, self._layout)
             call.add_done_callback(partial(self._settle, batch))
 
     def _settle(self, batch: Batch, call: asyncio.Future[_Outcome]) -> None:
@@ -181,7 +182,7 @@ def _kind(loaded: Loaded, operation: Operation) -> Kind:
     return loaded.digest, operation
 
 
-def _compute(batch: Batch) -> _Outcome:
+def _compute(batch: Batch, layout: Layout) -> _Outcome:
     """Make one call in the engine thread, and hand each work its outputs. A work's own fault stops no other."""
     started = perf_counter()
     inputs: dict[Chunk, Arrays] = {}
@@ -195,14 +196,12 @@ def _compute(batch: Batch) -> _Outcome:
     error: Exception | None = None
     if inputs:
         try:
-            outputs = first.loaded.engine.run(first.work.operation, _merged(list(inputs.values())))
+            members = [(chunk.start, arrays) for chunk, arrays in inputs.items()]
+            outputs = layout.run(first.loaded.engine, first.work.operation, members)
         except Exception as failure:  # whatever it is, it must not end the service
             error = failure
         else:
-            start = 0
-            for chunk in inputs:
-                own = {name: array[start : start + chunk.rows] for name, array in outputs.items()}
-                start += chunk.rows
+            for chunk, own in zip(inputs, outputs, strict=True):
                 try:
                     _accept(_asked(chunk.job), chunk, own)
                 except Exception as fault:
@@ -217,12 +216,6 @@ def _accept(job: _Asked, chunk: Chunk, outputs: Arrays) -> None:
         start = job.accepted
         job.accepted, ready = job.early.pop(start)
         job.work.accept(start, job.accepted, ready)
-
-
-def _merged(members: list[Arrays]) -> Arrays:
-    if len(members) == 1:
-        return members[0]
-    return {name: np.concatenate([member[name] for member in members]) for name in members[0]}
 
 
 def _end(job: Job, error: Exception) -> None:

@@ -66,7 +66,7 @@ def test_all_documented_errors_and_media_types(document: dict[str, Any], operati
     assert "Retry-After" in post["responses"]["503"]["headers"]
     binary = ["application/json", "application/x-npz", "application/x-npy"]
     assert list(post["requestBody"]["content"]) == binary
-    pictures = ["image/png"] if operation == "sample" else []
+    pictures = ["image/png", "application/x-ndjson"] if operation == "sample" else []
     assert list(post["responses"]["200"]["content"]) == binary + pictures
 
 

@@ -130,6 +130,7 @@ def test_the_probe_passes_and_errors_are_reported(name: str) -> None:
     assert set(made.graph_errors) == set(model.operations)
     for operation, error in made.graph_errors.items():
         assert error.batch_sizes == (1, 2, 7) and error.max_rel < 1e-4
+        assert error.batch_bound is not None and 1e-5 <= error.batch_bound <= (1 if operation == "decode" else 1e-3)
         session = session_of(made.files[f"{operation}.onnx"], made.files[WEIGHTS])
         prefix = f"{operation}.input."
         feeds = {key.removeprefix(prefix): array for key, array in probe.items() if key.startswith(prefix)}

@@ -1,0 +1,207 @@
+"""A draw that was asked and checked, and that can be computed whole or piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from inference import fields, likelihood
+from inference.conditions import Conditions, conditions
+from inference.engine import Arrays
+from inference.errors import FieldError
+from inference.loaded import Loaded
+from inference.noise import SAMPLING, sources
+from inference.work import Question
+from model_store.signature import Operation, Signature
+
+TEMPERATURE_LIMIT = 100.0  # far past any use; beyond float32's range integer data would hide that nothing was drawn
+PIECE_VALUES = 2**18
+PIECE_ROWS = 8192
+ALIGNMENT = 16  # pieces start at multiples of it, see `service.scheduling.layout`
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """`x = decode(temperature * u, c)` for `read.each` samples of each condition, row `place * each + sample`.
+
+    u is standard normal, keyed by (seed, condition's place, sample's place), so it does not matter in which pieces the
+    rows are computed. `given`: latent parts that are not drawn. `scored`: the samples' log-likelihood is asked too.
+    """
+
+    loaded: Loaded
+    read: Conditions
+    temperature: np.float32
+    seed: int
+    shared: bool
+    given: Arrays
+    keep_latent: bool
+    scored: bool
+
+    @property
+    def rows(self) -> int:
+        """Conditions times samples."""
+        return self.read.count * self.read.each
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """(conditions, samples); (samples,) where one condition, or none, was asked."""
+        return (self.read.each,) if self.read.single else (self.read.count, self.read.each)
+
+    def take(self, start: int, stop: int) -> Question[Arrays]:
+        """Rows [start, stop): `samples`, and where asked `log_likelihood` and the parts `latent.<name>`."""
+        work = DecodeWork(self, start, stop - start)
+        yield work
+        taken: Arrays = {"samples": work.x}
+        if self.scored:
+            read = replace(self.read, first=start)
+            scores = yield from likelihood.score(self.loaded, work.x, read, None, self.loaded.default_draws, 0)
+            taken["log_likelihood"] = scores.log_mean
+        return {**taken, **{f"latent.{name}": part for name, part in (work.latent or {}).items()}}
+
+    def pieces(self) -> Iterator[tuple[int, int]]:
+        """Rows [start, stop) of pieces of bounded size, in order. They depend on the shapes alone."""
+        size = max(self.loaded.signature.data.size, sum(part.size for part in self.loaded.signature.latent))
+        rows = min(max(PIECE_VALUES // size // ALIGNMENT, 1) * ALIGNMENT, PIECE_ROWS)
+        return ((start, min(start + rows, self.rows)) for start in range(0, self.rows, rows))
+
+
+def drawing(
+    loaded: Loaded,
+    condition: Any = None,
+    num_samples: Any = None,
+    *,
+    conditions: Any = None,
+    temperature: Any = 1.0,
+    seed: Any = 0,
+    shared_latent: bool = False,
+    latent: Mapping[str, Any] | None = None,
+    return_log_likelihood: bool = False,
+    return_latent: bool = False,
+) -> Drawing:
+    """Check what was asked.
+
+    Args:
+        loaded: the version.
+        condition: one condition; the answer has no axis for it.
+        num_samples: samples per condition, 1 or more; by default as many as `latent` has, else 1.
+        conditions: several conditions, instead of `condition`.
+        temperature: 0 or more, scales every latent part, given or drawn; 0 decodes the mode of the latent.
+        seed: 0 <= seed < 2^53.
+        shared_latent: the same latents for every condition.
+        latent: parts by name, each (num_samples, *part), the same for every condition; parts left out are drawn.
+        return_log_likelihood: also score the samples.
+        return_latent: also answer the latents as decoded.
+
+    Raises:
+        FieldError: a field has the wrong shape, type or range.
+        CannotAnswer: the version has no `decode`, or no `score` where the log-likelihood is asked.
+    """
+    signature = loaded.signature
+    likelihood.require(loaded, "decode")
+    if return_log_likelihood:
+        likelihood.require(loaded, "score")
+    given, count = _read_latent(signature, latent, num_samples)
+    read = replace(_read_conditions(signature, condition, conditions), each=count)
+    factor = np.float32(fields.real(temperature, "/temperature"))
+    if factor > TEMPERATURE_LIMIT:
+        raise FieldError("/temperature", f"expected at most {TEMPERATURE_LIMIT:g}, got {temperature}")
+    return Drawing(
+        loaded,
+        read,
+        factor,
+        fields.seed(seed),
+        bool(shared_latent),
+        given,
+        bool(return_latent),
+        bool(return_log_likelihood),
+    )
+
+
+class DecodeWork:
+    """Row r decodes row `first + r` of a drawing, which is sample `row % count` of condition `row // count`."""
+
+    operation: Operation = "decode"
+
+    def __init__(self, drawing: Drawing, first: int, rows: int) -> None:
+        self.rows = rows
+        self._first, self._drawing, self._count = first, drawing, drawing.read.each
+        signature = drawing.loaded.signature
+        self._parts, self._data = signature.latent, signature.data
+        self._sources = sources(drawing.seed, SAMPLING, signature.latent)
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """The samples (rows, *data); memory is taken when the first are there, so that limits can be checked before."""
+        return np.empty((self.rows, *self._data.shape), dtype=self._data.dtype)
+
+    @cached_property
+    def latent(self) -> Arrays | None:
+        """The latents as decoded, if they are to be kept."""
+        if not self._drawing.keep_latent:
+            return None
+        return {part.name: np.empty((self.rows, *part.shape), dtype=np.float32) for part in self._parts}
+
+    def inputs(self, start: int, stop: int) -> Arrays:
+        """Latents and conditions of rows [start, stop)."""
+        rows = np.arange(self._first + start, self._first + stop)
+        inputs = self._latents(self._first + start, self._first + stop, rows % self._count)
+        if self.latent is not None:
+            for name, part in inputs.items():
+                self.latent[name][start:stop] = part
+        return {**inputs, **self._drawing.read.of_rows(rows)}
+
+    def accept(self, start: int, stop: int, outputs: Arrays) -> None:
+        """Keep the samples."""
+        self.x[start:stop] = outputs["x"]
+
+    def _latents(self, start: int, stop: int, sample: np.ndarray) -> Arrays:
+        drawn: Arrays = {}
+        given, temperature = self._drawing.given, self._drawing.temperature
+        for part, source in zip(self._parts, self._sources, strict=True):
+            numbers = given[part.name][sample] if part.name in given else source.draw_runs(self._runs(start, stop))
+            if temperature != 1:
+                with np.errstate(over="ignore"):
+                    numbers = numbers * temperature
+            drawn[part.name] = numbers
+        return drawn
+
+    def _runs(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """Runs (stream, first sample, end) that make up rows [start, stop): one per condition."""
+        count = self._count
+        return [
+            (0 if self._drawing.shared else place, max(start - place * count, 0), min(stop - place * count, count))
+            for place in range(start // count, (stop - 1) // count + 1)
+        ]
+
+
+def _read_conditions(signature: Signature, condition: Any, several: Any) -> Conditions:
+    if several is None:
+        return conditions(signature.condition, condition, "/condition", "one")
+    if condition is not None:
+        raise FieldError("/conditions", "give `condition` or `conditions`, not both")
+    return conditions(signature.condition, several, "/conditions", "many")
+
+
+def _read_latent(signature: Signature, latent: Mapping[str, Any] | None, num_samples: Any) -> tuple[Arrays, int]:
+    count = None if num_samples is None else fields.whole(num_samples, "/num_samples", 1)
+    given: Arrays = {}
+    if latent is not None and not isinstance(latent, Mapping):
+        raise FieldError("/latent", "expected an object of named parts")
+    parts = {part.name: part for part in signature.latent}
+    for name, value in (latent or {}).items():
+        pointer = f"/latent/{str(name).replace('~', '~0').replace('/', '~1')}"
+        if name not in parts:
+            raise FieldError(pointer, f"unknown part; the latent's parts are {', '.join(parts)}")
+        shape = fields.shape_of(value, pointer)
+        if len(shape) != 1 + len(parts[name].shape) or shape[0] == 0:
+            wanted = ", ".join(map(str, ("num_samples", *parts[name].shape)))
+            raise FieldError(pointer, f"expected shape [{wanted}], got {list(shape)}")
+        if count is not None and shape[0] != count:
+            raise FieldError(pointer, f"expected {count} samples, got {shape[0]}")
+        count = shape[0]
+        given[name] = fields.reals(value, (count, *parts[name].shape), pointer)
+    return given, count or 1
