@@ -45,7 +45,7 @@ def run_trial(given: Given, limits: Limits, folder: Path) -> Report:
         try:
             status = process.wait(limits.seconds * PATIENCE)
         except subprocess.TimeoutExpired:
-            raise TrialFailed(f"the trial took more than {limits.seconds * PATIENCE} s and was stopped") from None
+            raise TrialFailed(f"the trial took more than {limits.seconds * PATIENCE:g} s and was stopped") from None
         finally:
             _end(process)
     if status == REFUSED:

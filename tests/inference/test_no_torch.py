@@ -17,7 +17,7 @@ for forbidden in ("torch", "onnx", "flows", "training", "scipy", "lightning"):
     sys.modules[forbidden] = None  # importing it raises ImportError
 
 import inference
-for module in pkgutil.iter_modules(inference.__path__, "inference."):
+for module in pkgutil.walk_packages(inference.__path__, "inference."):
     if module.name != "inference.torch_engine":  # the engine for CUDA, imported only where one is asked for
         importlib.import_module(module.name)
 
