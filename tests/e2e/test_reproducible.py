@@ -41,8 +41,8 @@ def question(model: str) -> dict[str, Any]:
     return {"model": model, "condition": 1, "num_samples": ROWS, "seed": 2**53 - 1, **extra}
 
 
-def binary(url: str, asked: dict[str, Any]) -> Arrays:
-    response = httpx.post(url + "/sample", json=asked, headers=NPZ, timeout=60)
+def binary(client: httpx.Client, asked: dict[str, Any]) -> Arrays:
+    response = client.post("/sample", json=asked, headers=NPZ)
     assert response.status_code == 200, response.text
     with np.load(io.BytesIO(response.content), allow_pickle=False) as file:
         return dict(file)
@@ -58,8 +58,8 @@ def from_json(content: dict[str, Any], like: Arrays) -> Arrays:
     return named
 
 
-def streamed(url: str, asked: dict[str, Any], like: Arrays) -> Arrays:
-    response = httpx.post(url + "/sample", json=asked, headers=LINES, timeout=60)
+def streamed(client: httpx.Client, asked: dict[str, Any], like: Arrays) -> Arrays:
+    response = client.post("/sample", json=asked, headers=LINES)
     lines = [json.loads(line) for line in response.content.splitlines()]
     assert lines[-1]["complete"] is True
     parts = [from_json(line, like) for line in lines[1:-1]]
@@ -68,12 +68,12 @@ def streamed(url: str, asked: dict[str, Any], like: Arrays) -> Arrays:
 
 def ways(service: Running, asked: dict[str, Any]) -> Iterator[tuple[str, Arrays]]:
     """The same question in every way; the first one alone and whole."""
-    alone = binary(service.url, asked)
+    alone = binary(service.client, asked)
     yield "alone", alone
-    yield "again", binary(service.url, asked)
-    content = httpx.post(service.url + "/sample", json=asked, timeout=60).json()
+    yield "again", binary(service.client, asked)
+    content = service.client.post("/sample", json=asked).json()
     yield "json", from_json(content, alone)
-    yield "streamed", streamed(service.url, asked, alone)
+    yield "streamed", streamed(service.client, asked, alone)
     stop = threading.Event()
 
     def neighbour(place: int) -> None:
@@ -81,14 +81,14 @@ def ways(service: Running, asked: dict[str, Any]) -> Iterator[tuple[str, Arrays]
         while not stop.is_set():
             turn += 1
             other = {**asked, "seed": place, "num_samples": 1 + 2 * (turn % 5), "condition": 0}
-            assert httpx.post(service.url + "/sample", json=other, timeout=60).status_code == 200
+            assert service.client.post("/sample", json=other).status_code == 200
 
     with ThreadPoolExecutor(2) as threads:
         busy = [threads.submit(neighbour, place) for place in range(2)]
         try:
             for turn in range(2):
-                yield f"neighbours {turn}", binary(service.url, asked)
-            yield "neighbours, streamed", streamed(service.url, asked, alone)
+                yield f"neighbours {turn}", binary(service.client, asked)
+            yield "neighbours, streamed", streamed(service.client, asked, alone)
         finally:
             stop.set()
         for future in busy:
@@ -141,8 +141,8 @@ def test_to_the_bit_where_every_call_has_one_shape(store: Path, model: str) -> N
 
 def test_a_longer_draw_begins_with_the_shorter_one(store: Path) -> None:
     with running(store, fixed_rows=64) as service:
-        long = binary(service.url, question(RANDOM))
-        short = binary(service.url, {**question(RANDOM), "num_samples": 20})
+        long = binary(service.client, question(RANDOM))
+        short = binary(service.client, {**question(RANDOM), "num_samples": 20})
     for name, array in short.items():
         np.testing.assert_array_equal(array, long[name][:20], err_msg=name)
 
