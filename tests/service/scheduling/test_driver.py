@@ -75,7 +75,7 @@ def loaded(gate: Gate) -> Loaded:
 def drive(test: Callable[[Driver, Gate, Loaded], Awaitable[None]], gate: Gate | None = None, depth: int = 1) -> None:
     async def run() -> None:
         engine = gate or Gate()
-        driver = Driver(Pace(most_rows=8, depth=depth))
+        driver = Driver(Pace(short=60.0, long=60.0, most_rows=8, depth=depth))  # rows bound calls, not this machine
         try:
             await test(driver, engine, loaded(engine))
         finally:
