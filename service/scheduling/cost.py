@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FORGET = 0.98
+TICK = 1e-9
 FIRST_PER_ROW = 50e-6
 FIRST_PER_CALL = 200e-6
 
@@ -34,8 +35,8 @@ class Cost:
     _rows_seconds: float = 0.0
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Learn from one call; a clock that went backwards teaches nothing."""
-        if rows <= 0 or seconds <= 0:
+        """Learn from one call; a clock that went backwards or stood still teaches nothing."""
+        if rows <= 0 or seconds < TICK:
             return
         self._weight = FORGET * self._weight + 1
         self._rows = FORGET * self._rows + rows

@@ -16,6 +16,9 @@ from inference.engine import EngineLost, EngineOutOfMemory
 from service.scheduling.cost import Cost
 from service.scheduling.turns import Turns, level
 
+LEADERS_PART = 4
+MUCH = 4
+
 Kind = Hashable
 """What may share an engine call: one version and one operation."""
 
@@ -80,9 +83,9 @@ class Batch:
 class Scheduler:
     """Deficit round robin over tenants and over the jobs of each; engine calls cut by what they cost.
 
-    Whoever's turn it is leads, and decides the kind of the call. Jobs of that kind share its rows max-min fairly, first
-    over tenants, then over their jobs; those in debt only get what the others leave. So any number of rows asked for by
-    one tenant slows another down by no more than one tenant more. A job leads for the first time within
+    Whoever's turn it is leads, and decides the kind of the call. Tenants with jobs of that kind share its rows max-min
+    fairly, those in debt only what the others leave; of a tenant's jobs the smallest goes first. So any number of rows
+    asked for by one tenant slows another down by no more than one tenant more. A job leads for the first time within
     `2 n m (long + quantum)` seconds of engine time, and the calls in flight, where n tenants wait and its own has m
     jobs (`quantum` = `short`; where a single row, or twice what any call costs, takes longer than `long`, that counts).
     """
@@ -207,7 +210,8 @@ class Scheduler:
     def _form(self) -> Batch | None:
         if not self._kinds:
             return None
-        kind = self._jobs[self._tenants.next()].next().kind
+        leader = self._jobs[self._tenants.next()].next()
+        kind = leader.kind
         mates, cost = self._kinds[kind], self.cost(kind)
         shares: dict[Job, int] = {}
         if self._rows[kind] <= min(cost.rows(self.pace.short), self._cap(kind)):
@@ -215,8 +219,8 @@ class Scheduler:
         else:
             room = min(cost.rows(self._seconds(kind)), self._cap(kind))
             for in_credit in (True, False):
-                group = [job for job in mates if self._in_credit(job) == in_credit]
-                room -= _share(group, room, shares)
+                group = [job for job in mates if self._tenants.in_credit(job.tenant) == in_credit]
+                room -= _share(group, room, leader, shares)
         chunks = []
         for job, rows in shares.items():
             chunks.append(Chunk(job, job.next_row, job.next_row + rows))
@@ -228,18 +232,15 @@ class Scheduler:
         return Batch(kind, tuple(chunks))
 
     def _seconds(self, kind: Kind) -> float:
-        """Short while a smaller job than the biggest of this kind waits."""
+        """Short while a job waits that is much smaller than the biggest of this kind."""
         biggest = max(job.left for job in self._kinds[kind]) * self.cost(kind).per_row
         if biggest <= self.pace.short:
             return self.pace.long
-        smaller = any(job.left * self.cost(job.kind).per_row < biggest for job in self.waiting())
+        smaller = any(job.left * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting())
         return self.pace.short if smaller else self.pace.long
 
     def _cap(self, kind: Kind) -> int:
         return min(self._most_rows.get(kind, self.pace.most_rows), self.pace.most_rows)
-
-    def _in_credit(self, job: Job) -> bool:
-        return self._tenants.in_credit(job.tenant) and self._jobs[job.tenant].in_credit(job)
 
     def _charge(self, batch: Batch, seconds: float) -> None:
         for chunk in batch.chunks:
@@ -269,18 +270,29 @@ class _Costs(dict[Kind, Cost]):
         return cost
 
 
-def _share(jobs: list[Job], room: int, shares: dict[Job, int]) -> int:
-    """Divide `room` rows over tenants, and each one's part over its jobs; returns how many were taken."""
+def _share(jobs: list[Job], room: int, leader: Job, shares: dict[Job, int]) -> int:
+    """Divide `room` rows evenly over tenants; of each one's part its jobs take what they need, the smallest first.
+
+    So equal jobs are done one after the other, and not all of them late. The leader is sure of a quarter of its
+    tenant's part, so that small jobs that keep coming do not starve it. Returns how many rows were taken.
+    """
     tenants: dict[str, list[Job]] = {}
     for job in jobs:
         tenants.setdefault(job.tenant, []).append(job)
-    wanted = [sum(job.left for job in group) for group in tenants.values()]
     taken = 0
-    for group, part in zip(tenants.values(), level(wanted, room), strict=True):
-        for job, rows in zip(group, level([job.left for job in group], part), strict=True):
-            if rows:
-                shares[job] = rows
-                taken += rows
+    parts = level([sum(job.left for job in group) for group in tenants.values()], room)
+    for group, part in zip(tenants.values(), parts, strict=True):
+        taken += part
+        if leader.tenant == group[0].tenant:
+            shares[leader] = min(leader.left, -(-part // LEADERS_PART))
+            part -= shares[leader]
+        for job in sorted(group, key=lambda job: job.left):
+            if not part:
+                break
+            more = min(job.left - shares.get(job, 0), part)
+            if more:
+                shares[job] = shares.get(job, 0) + more
+                part -= more
     return taken
 
 

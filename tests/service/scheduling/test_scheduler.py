@@ -213,3 +213,26 @@ def test_the_backlog_is_all_that_waits_and_all_that_is_out() -> None:
     while world.step():
         pass
     assert world.scheduler.backlog == 0
+
+
+def test_equal_jobs_are_done_one_after_the_other() -> None:
+    """Shared out evenly, all of them would be done at the very end, and late together."""
+    world = World()
+    jobs = [world.submit(2000) for _ in range(8)]
+    while sum(job.next_row for job in jobs) < 8000:
+        assert world.step()
+    assert sum(world.complete(job) for job in jobs) >= 2
+
+
+def test_small_jobs_that_keep_coming_do_not_starve_a_big_one() -> None:
+    """They ask for half of the machine; the big one gets the other half."""
+    world = World()
+    big = world.submit(100_000)
+    for step in range(200):
+        if step % 2:
+            world.submit(SHORT)
+        assert world.step()
+    rows = {job is big: 0 for job in (big, None)}
+    for job, done in world.done.items():
+        rows[job is big] += sum(stop - start for start, stop in done)
+    assert rows[True] > 0.4 * sum(rows.values())
