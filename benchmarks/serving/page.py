@@ -23,10 +23,10 @@ CHUNK_MS = 2.5
 _PEERS = tuple(contestant.name for contestant in PEERS)
 PROTOCOL = f"""One flow behind everyone: conditional couplings, D = 2, one of 8 labels, 8 blocks with conditioners of
 three hidden layers of 512 (4.25 million float32 weights, random). A request asks `POST /sample` for samples of one
-label. JSON in and out unless npz is named. The server's processes share one core, what makes load has the other; one worker
-or replica, dynamic batching on where there is any, one thread per process. condflow runs the exported graph in ONNX
-Runtime, the peers run the model in torch as their documentation shows; *bare* is the engine called in a loop on the
-server's core, measured right before each contestant.
+label. JSON in and out unless npz is named. The server's processes share one core, what makes load has the other; one
+worker or replica, dynamic batching on where there is any, one thread per process. condflow runs the exported graph in
+ONNX Runtime, the peers run the model in torch as their documentation shows; *bare* is the engine called in a loop on
+the server's core, measured right before each contestant.
 
 * **a**: 1 sample a request, closed loop by wrk (which corrects its percentiles for coordinated omission).
 * **b**: 1 sample a request by one client in a closed loop, alone and beside another client that keeps asking for

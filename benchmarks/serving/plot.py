@@ -37,6 +37,9 @@ def plot(raws: Mapping[str, dict[str, Any]], names: Sequence[str]) -> bytes | No
 
 def _bars(ax: Axes, cells: Mapping[str, dict[str, Any]]) -> None:
     names = [name for name, cell in cells.items() if "p99_ms" in cell["alone"] and "p99_ms" in cell["beside"]]
+    if not names:
+        ax.set_axis_off()
+        return
     places = range(len(names))
     for offset, key, colour in ((-0.2, "alone", GREY), (0.2, "beside", ACCENT)):
         values = [cells[name][key]["p99_ms"] for name in names]
@@ -51,8 +54,7 @@ def _bars(ax: Axes, cells: Mapping[str, dict[str, Any]]) -> None:
     ax.set(yscale="log", title="p99 of 1-row requests, ms")
     ax.set_xticks(list(places), names, rotation=20, ha="right")
     ax.grid(axis="y")
-    if names:
-        add_legend(ax)
+    add_legend(ax)
 
 
 def _colour(name: str, place: int) -> Any:
