@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +27,7 @@ def main(
     peers_python: Annotated[Path, typer.Option(help="The Python that has the peers.")] = Path(".venv-peers/bin/python"),
 ) -> None:
     """Measure every contestant and write the page from all raw results in runs/serving."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended, as after Ctrl-C
     console = Console()
     parts = [part for part in PARTS if not only or part in only.split(",")]
     store = publish(FOLDER / "store").absolute()

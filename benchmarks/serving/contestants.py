@@ -61,8 +61,9 @@ def condflow(store: Path) -> Contestant:
         "condflow",
         lambda python, port: [str(python), "-m", "service", "--store", str(store), "--port", str(port)],
         ("onnxruntime", "fastapi", "uvicorn", "orjson"),
-        "defaults; X-Request-Timeout-Ms: 1000 in the overload",
+        "defaults but CONDFLOW_REQUEST_TIMEOUT_MS=300000; X-Request-Timeout-Ms: 1000 in the overload",
         peer=False,
+        env={"CONDFLOW_REQUEST_TIMEOUT_MS": str(int(1000 * STEADY_S))},
     )
 
 
