@@ -60,7 +60,7 @@ train: $(VENV)/.train  ## Fit RECIPE=... and, with PUBLISH=name, publish it into
 test: $(VENV)/.dev  ## The daily suite: under 10 minutes on 2 cores.
 	@OMP_NUM_THREADS=1 $(RUN) pytest -q -n 2 --dist worksteal $(ARGS)
 
-test-full: $(VENV)/.dev  ## Everything, also what takes hours; writes docs/results/test-full.md.
+test-full: $(VENV)/.dev $(VENV)/.bench  ## Everything, also what takes hours; writes docs/results/test-full.md.
 	@OMP_NUM_THREADS=1 $(RUN) pytest -q -m 'full or not full' --junitxml=build/test-full.xml $(ARGS); \
 	 status=$$?; $(RUN) tests.report build/test-full.xml > docs/results/test-full.md; exit $$status
 

@@ -13,7 +13,8 @@ from inference.errors import (
     WrongKey,
     WrongShape,
 )
-from inference.onnx_reader import FLOAT, INT64, Graph, GraphFormatError, Initializer, Value, read_graph
+from inference.onnx_reader import FLOAT, INT64, Graph, Initializer, Value, read_graph
+from inference.protobuf import GraphFormatError
 from inference.shapes import input_shape, output_shape
 from inference.weights import Tensors
 from model_store.signature import LabelCondition, Operation, Signature
@@ -41,7 +42,7 @@ def check_graph(
         graph = read_graph(content)
     except GraphFormatError as error:
         raise MalformedGraph(str(error), path) from None
-    _check_operators(graph, path)
+    check_operators(graph, path)
     _check_values(graph, path, operation, signature)
     for constant in graph.constants:
         if constant.external is not None:
@@ -55,7 +56,8 @@ def check_graph(
     return taken
 
 
-def _check_operators(graph: Graph, path: str) -> None:
+def check_operators(graph: Graph, path: str) -> None:
+    """Standard operators alone, without control flow, local functions or random numbers; else ForeignOperator."""
     if graph.nodes > MOST_NODES:
         raise MalformedGraph(f"{graph.nodes} nodes, at most {MOST_NODES} are allowed", path)
     if graph.forbidden:
@@ -74,7 +76,7 @@ def _check_values(graph: Graph, path: str, operation: Operation, signature: Sign
         if found != names:
             raise SignatureMismatch(f"{kind} are {found}, the signature says {names}", path)
     for value in graph.inputs:
-        _check_value(value, input_shape(signature, value.name), _element_type(signature, value.name), path)
+        _check_value(value, input_shape(signature, value.name), element_type(signature, value.name), path)
     for value in graph.outputs:
         _check_value(value, output_shape(signature, operation, value.name), FLOAT, path)
 
@@ -87,7 +89,8 @@ def _check_value(value: Value, row: tuple[int, ...], element: int, path: str) ->
         raise SignatureMismatch(f"{value.name} has shape {shape}, expected {(None, *row)} (None: any)", path)
 
 
-def _element_type(signature: Signature, name: str) -> int:
+def element_type(signature: Signature, name: str) -> int:
+    """The element type of an input: labels are int64, everything else float32."""
     return INT64 if name == "condition" and isinstance(signature.condition, LabelCondition) else FLOAT
 
 

@@ -69,7 +69,8 @@ def load_version(
 ) -> Loaded:
     """Verify and load a version whose bytes `read(path)` gives (or a mapping holds), in a store or before publication.
 
-    `device` "cpu" runs the graphs in ONNX Runtime with `threads`; anything else runs the architecture in torch there.
+    `device` "cpu" runs the graphs in ONNX Runtime with `threads`; anything else runs the architecture in torch there. A
+    version without an architecture, which was brought as graphs, runs on the CPU whatever the device.
 
     Raises:
         LoadError: the version is refused; its subclass says why.
@@ -87,13 +88,13 @@ def load_version(
         tensors[operation] = check_graph(graphs[operation], path, operation, signature, weights)
     prior_sample = _prior_sample(manifest, files)
     probe = read_tensors(_need(files, manifest.probe.path), manifest.probe.path)
-    if device == "cpu":
+    if device == "cpu" or ARCHITECTURE not in files:
         try:
             engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, threads)
         except EngineError as error:
             raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
     else:
-        engine = _torch_engine(signature, _need(files, ARCHITECTURE), weights, device)
+        engine = _torch_engine(signature, files[ARCHITECTURE], weights, device)
     try:
         for operation in signature.operations:
             _check_probe(engine, operation, probe, manifest)

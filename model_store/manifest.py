@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator
@@ -166,3 +167,13 @@ class Manifest(Draft):
     def file(self, path: str) -> FileEntry | None:
         """The entry of `path`, or None."""
         return next((entry for entry in self.files if entry.path == path), None)
+
+
+def unpublished(draft: Draft, files: Mapping[str, bytes]) -> Manifest:
+    """A manifest as the store will write it, so that a version is loaded and verified before it is one."""
+    entries = tuple(
+        FileEntry(path=path, digest=hashlib.sha256(content).hexdigest(), size=len(content))
+        for path, content in files.items()
+    )
+    fields = {field: getattr(draft, field) for field in Draft.model_fields}
+    return Manifest(**fields, version=1, files=entries, created="")

@@ -30,6 +30,7 @@ from service.registry import Registry
 from service.routes.admin import admin_routes
 from service.routes.health import health_routes
 from service.routes.models import model_routes
+from service.routes.open_inference import open_inference_routes
 from service.routes.operations import operation_routes
 from service.routes.pages import page_routes
 from service.scheduling.driver import Driver
@@ -40,7 +41,8 @@ VERSION = "0.1.0"
 _log = logging.getLogger("condflow.service")
 _DESCRIPTION = """Draw samples from conditional normalizing flows, score them, and read the condition back off the data.
 
-JSON by default; `application/x-npz` and `application/x-npy` for large arrays. Errors are RFC 9457 problem documents."""
+JSON by default; `application/x-npz` and `application/x-npy` for large arrays. Errors are RFC 9457 problem documents.
+Under `/v2` the same in the Open Inference Protocol (KServe, Triton's clients)."""
 
 
 def create_app(settings: Settings | None = None, *, document_admin: bool = False) -> FastAPI:
@@ -71,6 +73,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
     app.include_router(operation_routes(parts))
     app.include_router(model_routes(parts))
     app.include_router(health_routes(parts))
+    app.include_router(open_inference_routes(parts, VERSION))
     if settings.keys_file is not None or keys.ring.has_scope("admin") or document_admin:
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())

@@ -63,7 +63,7 @@ def operation_extra(operation: Operation) -> dict[str, Any]:
             "required": True,
             "content": {JSON: json_body, NPZ: {"schema": npz}, NPY: {"schema": npy}},
         },
-        "parameters": [*_headers(), *_query(operation)],
+        "parameters": [*request_headers(), *_query(operation)],
         "security": [{}, {"bearer": []}],
     }
 
@@ -73,7 +73,8 @@ def answer_name(operation: Operation) -> str:
     return operation.request.__name__.replace("Request", "Answer")
 
 
-def _headers() -> list[dict[str, Any]]:
+def request_headers() -> list[dict[str, Any]]:
+    """Headers that every operation reads."""
     return [
         {
             "name": "X-Request-Timeout-Ms",

@@ -12,7 +12,7 @@ from service.problems import Problem
 
 def scope_of(method: str, path: str) -> KeyScope | None:
     """The scope a route needs, None for health, the playground and its static files. Unknown routes need a key too."""
-    if path in ("/", "/livez", "/readyz") or path.startswith("/static/"):
+    if path in ("/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready") or path.startswith("/static/"):
         return None
     if path == "/metrics":
         return "metrics"
@@ -37,7 +37,7 @@ class Gate:
         try:
             self._check(scope)
         except Problem as problem:
-            await problem.response()(scope, receive, send)
+            await problem.response(scope)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

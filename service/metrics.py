@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
@@ -122,6 +122,7 @@ class Metrics:
         for outcome in ("ok", "error"):
             self.key_changes.labels(outcome)
         self._live: set[tuple[str, str]] = set()
+        self._series: dict[tuple[str, ...], Any] = {}
 
     def finish(self, record: RequestRecord, status: int) -> None:
         """Count one request, once."""
@@ -132,15 +133,15 @@ class Metrics:
                 model = UNKNOWN
         labels = (record.operation, model, version)
         outcome = record.outcome(status)
-        self.requests.labels(*labels, outcome).inc()
-        self.duration.labels(*labels).observe(perf_counter() - record.started)
+        self._of(self.requests, *labels, outcome).inc()
+        self._of(self.duration, *labels).observe(perf_counter() - record.started)
         if outcome == "ok":
             if record.rows:
-                self.rows.labels(*labels).inc(record.rows)
+                self._of(self.rows, *labels).inc(record.rows)
             if record.nonfinite:
                 self.nonfinite.labels(*labels).inc(record.nonfinite)
             for stage, seconds in record.seconds.items():
-                self.stages.labels(record.operation, stage).observe(seconds)
+                self._of(self.stages, record.operation, stage).observe(seconds)
         elif outcome == "shed" and record.reason in SHED_REASONS:
             self.shed.labels(record.reason).inc()
         elif outcome == "cancelled":
@@ -149,7 +150,15 @@ class Metrics:
     def batch(self, operation: str, model: str, version: str, rows: int) -> None:
         """Count one engine call."""
         if (model, version) in self._live:
-            self.batch_rows.labels(operation, model, version).observe(rows)
+            self._of(self.batch_rows, operation, model, version).observe(rows)
+
+    def _of(self, metric: Counter | Histogram, *labels: str) -> Any:
+        """The series of these labels, kept: to look it up by name costs more than to count."""
+        key = (metric._name, *labels)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = metric.labels(*labels)
+        return series
 
     def load(self, model: str, version: str, seconds: float, *, succeeded: bool) -> None:
         """Count one attempt to load a version."""
@@ -165,6 +174,7 @@ class Metrics:
     def unload(self, model: str, version: str) -> None:
         """Remove the series of a version, and those of the model with its last version."""
         self._live.discard((model, version))
+        self._series.clear()
         self._remove({"model": model, "version": version})
         if not any(name == model for name, _ in self._live):
             self._remove({"model": model, "version": UNKNOWN})

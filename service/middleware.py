@@ -54,7 +54,7 @@ class Edge:
             _log.exception("request %s failed", record.request_id)
             if status == _UNSENT:
                 problem = Problem(500, "internal", f"an error inside the service; request id {record.request_id}")
-                await problem.response()(scope, receive, stamp)
+                await problem.response(scope)(scope, receive, stamp)
         finally:
             self.metrics.finish(record, status)
             if record.lease is not None:

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.answers import EncodeAnswer, InferConditionAnswer, LoglikAnswer, ProblemDocument, SampleAnswer
+from service.open_inference.documentation import InferenceError, InferenceResponse
+from service.open_inference.requests import InferenceRequest
 from service.requests import EncodeRequest, InferConditionRequest, LoglikRequest, SampleRequest
 from service.routes.admin import AliasMove
 
@@ -25,6 +27,9 @@ _MODELS: tuple[type[BaseModel], ...] = (
     InferConditionAnswer,
     EncodeAnswer,
     AliasMove,
+    InferenceRequest,
+    InferenceResponse,
+    InferenceError,
     ProblemDocument,
 )
 _TEMPLATE = "#/components/schemas/{model}"

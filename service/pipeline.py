@@ -19,14 +19,12 @@ from inference.work import Question, Work
 from model_store.signature import Operation as EngineOperation
 from service.admission import Admission
 from service.body import ByteBudget, read_body
-from service.codecs.media import JSON, answer_media, request_media
+from service.exchange import Asked, Dialect, Exchange
 from service.metrics import RequestRecord
 from service.operations.base import Operation, Plan
-from service.parsing import parse
 from service.problems import Problem, deadline_passed, invalid, unavailable
 from service.registry import Registry
-from service.rendering import count_nonfinite, render
-from service.requests import validate
+from service.rendering import count_nonfinite
 from service.scheduling.driver import DeadlinePassed, Driver
 from service.settings import Settings
 
@@ -71,48 +69,39 @@ class Pipeline:
         self._budget = ByteBudget(settings.bytes_in_flight)
         self._threads = ThreadPoolExecutor(2, "condflow-host")
 
-    async def answer(self, operation: Operation, request: Request) -> Response:
-        """One request, whole. Raises Problem."""
+    async def answer(self, operation: Operation, request: Request, dialect: Dialect) -> Response:
+        """One request, whole, read and answered as `dialect` says. Raises Problem."""
         record: RequestRecord = request.scope["condflow.record"]
         record.operation = operation.name
         try:
-            return await self._answer(operation, request, record)
+            return await self._answer(operation, request, dialect, record)
         except Problem as problem:
             record.reason = problem.reason
             raise
 
-    async def _answer(self, operation: Operation, request: Request, record: RequestRecord) -> Response:
+    async def _answer(
+        self, operation: Operation, request: Request, dialect: Dialect, record: RequestRecord
+    ) -> Response:
         deadline = self._deadline(request)
         with self._admission.request():
-            accepted = answer_media(request, operation.media)
-            media = request_media(request)
-            return await self._read_and_compute(operation, request, media, accepted, record, deadline)
+            exchange = dialect(request, self._settings.limits)
+            return await self._read_and_compute(operation, request, exchange, record, deadline)
 
     async def _read_and_compute(
-        self, operation: Operation, request: Request, media: str, accepted: str, record: RequestRecord, deadline: float
+        self, operation: Operation, request: Request, exchange: Exchange, record: RequestRecord, deadline: float
     ) -> Response:
-        limits = self._settings.limits
-        if media == JSON:
-            limit, maximum, hint = "json_bytes", limits.json_bytes, "Send large arrays as application/x-npz."
-        else:
-            limit, maximum, hint = "binary_bytes", limits.binary_bytes, "Send fewer rows at a time."
-        pause = self._settings.body_timeout_s
+        limit, pause = exchange.limit, self._settings.body_timeout_s
         started = perf_counter()
         # The body's bytes stay counted to the end: arrays are views of them.
-        async with read_body(request, limit, maximum, hint, self._budget, pause, deadline) as body:
+        async with read_body(request, limit.name, limit.maximum, limit.hint, self._budget, pause, deadline) as body:
             large = len(body) > _INLINE_BYTES
-
-            def read() -> Any:
-                content = parse(request, media, body, operation.arrays, operation.main_input, limits.binary_bytes)
-                return validate(operation.request, content)
-
-            asked = await self._off_loop(read, large)
+            asked = await self._off_loop(lambda: exchange.read(body), large)
             record.add("parse", perf_counter() - started)
-            computing = self._compute(operation, asked, large, accepted, record, deadline)
+            computing = self._compute(operation, asked, large, record, deadline)
             return await _unless_gone(request, computing, record, deadline)
 
     async def _compute(
-        self, operation: Operation, asked: Any, large: bool, media: str, record: RequestRecord, deadline: float
+        self, operation: Operation, asked: Asked, large: bool, record: RequestRecord, deadline: float
     ) -> Response:
         lease = record.lease = await self._registry.lease(asked.model, asked.version)
         loaded = lease.loaded
@@ -120,7 +109,8 @@ class Pipeline:
         limits = self._settings.limits
         with _refusals():
             started = perf_counter()
-            plan = await self._off_loop(lambda: operation.plan(loaded, asked, limits, media), large)
+            question = await self._off_loop(lambda: asked.question(loaded), large)
+            plan = await self._off_loop(lambda: operation.plan(loaded, question, limits, asked.media), large)
             record.add("parse", perf_counter() - started)
             with self._admission.work(plan.engine_rows):
                 answer = await self._drive(loaded, plan, record, deadline)
@@ -128,9 +118,9 @@ class Pipeline:
         started = perf_counter()
 
         def finish() -> Response:
-            reply = operation.reply(loaded, asked, answer)
+            reply = operation.reply(loaded, question, answer)
             record.nonfinite = count_nonfinite(reply)
-            return render(loaded, reply, media)
+            return asked.render(loaded, reply)
 
         response = await self._off_loop(finish, plan.rows > _INLINE_ROWS)
         record.add("encode", perf_counter() - started)

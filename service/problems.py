@@ -9,8 +9,10 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 MEDIA_TYPE = "application/problem+json"
+OPEN_INFERENCE = "/v2"
 TITLES = {
     400: "Malformed request",
     401: "No or bad key",
@@ -73,14 +75,17 @@ class Problem(Exception):
             content["errors"] = self.errors
         return content
 
-    def response(self) -> Response:
-        """The answer itself."""
+    def response(self, scope: Scope) -> Response:
+        """The answer to the request of `scope`: under /v2 in the words of the Open Inference Protocol."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        foreign = path == OPEN_INFERENCE or path.startswith(f"{OPEN_INFERENCE}/")
+        document, media = ({"error": self.detail}, "application/json") if foreign else (self.document(), MEDIA_TYPE)
         # A lone surrogate from a client's text must not break the answer that quotes it.
         try:
-            body = orjson.dumps(self.document())
+            body = orjson.dumps(document)
         except (TypeError, orjson.JSONEncodeError):
-            body = orjson.dumps(scrub(self.document()))
-        return Response(body, self.status, media_type=MEDIA_TYPE, headers=self.headers)
+            body = orjson.dumps(scrub(document))
+        return Response(body, self.status, media_type=media, headers=self.headers)
 
 
 def scrub(value: Any) -> Any:
@@ -132,16 +137,16 @@ def escaped(name: str) -> str:
     return name[:64].replace("~", "~0").replace("/", "~1")
 
 
-async def answer_problem(_request: Request, error: Exception) -> Response:
+async def answer_problem(request: Request, error: Exception) -> Response:
     """Exception handler for Problem."""
     assert isinstance(error, Problem)
-    return error.response()
+    return error.response(request.scope)
 
 
-async def answer_http_exception(_request: Request, error: Exception) -> Response:
+async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Exception handler for what the router itself raises: 404 and 405."""
     status = getattr(error, "status_code", 500)
     detail = {404: "no such route", 405: "this route has other methods"}.get(status, str(getattr(error, "detail", "")))
     slug = {404: "no-route", 405: "method"}.get(status, "http")
     headers = getattr(error, "headers", None)
-    return Problem(status, slug, detail, headers=headers).response()
+    return Problem(status, slug, detail, headers=headers).response(request.scope)

@@ -116,6 +116,10 @@ class Registry:
             found.setdefault(name, []).append(version)
         return found
 
+    def manifests(self) -> list[Manifest]:
+        """Of every version loaded."""
+        return [entry.loaded.manifest for _, entry in sorted(self._entries.items(), key=lambda item: item[0])]
+
     def served(self, name: str) -> int | None:
         """The default version that answers now; None where none does yet."""
         return self._served.get(name, {}).get(None)
@@ -124,6 +128,13 @@ class Registry:
         """The default versions that answer now."""
         keys = [(name, served[None]) for name, served in self._served.items() if None in served]
         return [self._entries[key].loaded for key in keys if key in self._entries]
+
+    async def number(self, name: str, reference: int | str | None) -> int:
+        """The version number that `reference` names now. Raises Problem (404, or 503 before the first look)."""
+        model = self.models.get(name)
+        if model is None:
+            raise unknown_model(name) if self.looks else self._still_loading(name)
+        return await self._number(model, reference)
 
     def failures(self) -> dict[Key, str]:
         """Versions that do not load, and why."""
@@ -198,12 +209,7 @@ class Registry:
 
     async def lease(self, name: str, reference: int | str | None) -> Lease:
         """Hold the version that `reference` names now. Raises Problem: 404, or 503 while it loads."""
-        model = self.models.get(name)
-        if model is None:
-            if not self.looks:
-                raise self._still_loading(name)
-            raise unknown_model(name)
-        key = (name, await self._number(model, reference))
+        key = (name, await self.number(name, reference))
         entry = self._entries.get(key)
         if entry is None:
             failure = self._failures.get(key)

@@ -26,7 +26,7 @@ def render(loaded: Loaded, reply: Reply, media: str) -> Response:
     """The answer."""
     if media == JSON:
         return Response(render_object({**identity(loaded), **reply.fields}), media_type=JSON)
-    arrays, scalars = _split(reply.fields)
+    arrays, scalars = split(reply.fields)
     headers = {_header(name): _text(value) for name, value in {**identity(loaded), **scalars}.items()}
     if media == NPZ:
         return Response(write_npz(arrays), media_type=NPZ, headers=headers)
@@ -38,12 +38,12 @@ def render(loaded: Loaded, reply: Reply, media: str) -> Response:
 
 def count_nonfinite(reply: Reply) -> int:
     """Values of the reply that are NaN or infinite."""
-    arrays, _ = _split(reply.fields)
+    arrays, _ = split(reply.fields)
     floats = (array for array in arrays.values() if array.dtype.kind == "f")
     return sum(array.size - int(np.isfinite(array).sum()) for array in floats)
 
 
-def _split(fields: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def split(fields: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays, with `outer.inner` for nested ones, and scalars; what is None is left out."""
     arrays: dict[str, np.ndarray] = {}
     scalars: dict[str, Any] = {}

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +12,8 @@ from flows.models.base import Model
 from inference.loaded import Loaded
 from inference.loading import load_version
 from model_store import Draft, Manifest, Store
-from model_store.manifest import FileEntry, Lineage
+from model_store.code_version import code_version
+from model_store.manifest import Lineage, unpublished
 from model_store.signature import VectorCondition
 from training.datasets.base import Dataset
 from training.evaluation.evaluate import Evaluation, evaluate
@@ -47,7 +44,7 @@ def publish(
         assert dataset.train.condition is not None
         files[PRIOR_SAMPLE] = save({"condition": np.ascontiguousarray(dataset.train.condition[:PRIOR_ROWS])})
     draft = _draft(model, exported, recipe, dataset, name, parents)
-    loaded = load_version(_unpublished(draft, files), files)
+    loaded = load_version(unpublished(draft, files), files)
     try:
         evaluation = evaluate(loaded, dataset, recipe.evaluation, histories=histories, seed=recipe.seed)
     finally:
@@ -65,21 +62,6 @@ def evaluated(draft: Draft, evaluation: Evaluation) -> Draft:
             "class_prior": evaluation.class_prior,
         }
     )
-
-
-def code_version() -> str:
-    """`git describe` where the package lies in its own source tree, else the version of the installed package."""
-    tree = Path(__file__).resolve().parent.parent
-    if (tree / ".git").exists():
-        command = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--tags"]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            pass
-    try:
-        return metadata.version("condflow")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _export(model: Model, dataset: Dataset) -> Export:
@@ -117,16 +99,6 @@ def _draft(
             config=recipe.model_dump(mode="json"),
         ),
     )
-
-
-def _unpublished(draft: Draft, files: Mapping[str, bytes]) -> Manifest:
-    """A manifest as the store will write it, so that the version is loaded and verified before it is one."""
-    entries = tuple(
-        FileEntry(path=path, digest=hashlib.sha256(content).hexdigest(), size=len(content))
-        for path, content in files.items()
-    )
-    fields = {field: getattr(draft, field) for field in Draft.model_fields}
-    return Manifest(**fields, version=1, files=entries, created="")
 
 
 def warm_weights(store: Store, reference: str) -> tuple[dict[str, torch.Tensor], str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
-from flows.bijections.coupling import Coupling, Half
+from flows.bijections.coupling import Coupling, Halving
 from flows.condition import Condition, ConditionShape
 from flows.conditioners.base import ConditionerFactory
 
@@ -30,41 +32,33 @@ class AffineCoupling(Coupling):
         conditioner: ConditionerFactory,
         condition: ConditionShape,
         *,
-        transforms: Half = "second",
-        first: int | None = None,
         clamp: float = 2.0,
+        **halving: Unpack[Halving],
     ) -> None:
-        super().__init__(features, conditioner, condition, parameters=2, transforms=transforms, first=first)
+        super().__init__(features, conditioner, condition, parameters=2, **halving)
         if clamp <= 0:
             raise ValueError(f"clamp: expected a positive bound on the log-scale, got {clamp}")
-        self.clamp = clamp
+        # A tensor: with a Python number torch would make one at every call, which one row notices.
+        self.register_buffer("clamp", torch.tensor(float(clamp)), persistent=False)
+        self.clamp: Tensor
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """exp(s) x2 + t."""
-        raw, shift = self.conditioner(passed, c).chunk(2, 1)
-        log_scale = raw.tanh() * self.clamp
+        log_scale, shift = self._scale_and_shift(passed, c)
         return torch.addcmul(shift, moved, log_scale.exp()), log_scale
 
     def restore(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
-        """(z2 - t) exp(-s)."""
-        raw, shift = self.conditioner(passed, c).chunk(2, 1)
-        log_scale = raw.tanh() * -self.clamp
-        return (moved - shift) * log_scale.exp(), log_scale
+        """(z2 - t) / exp(s)."""
+        log_scale, shift = self._scale_and_shift(passed, c)
+        return (moved - shift) / log_scale.exp(), -log_scale
+
+    def _scale_and_shift(self, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        raw, shift = torch.split_with_sizes(self.conditioner(passed, c), (self.moved, self.moved), 1)
+        return raw.tanh() * self.clamp, shift
 
 
 class AdditiveCoupling(Coupling):
     """z2 = x2 + t with t = conditioner(x1, c); log_det = 0: volume preserving. (NICE: Dinh 2015, arXiv 1410.8516.)"""
-
-    def __init__(
-        self,
-        features: int,
-        conditioner: ConditionerFactory,
-        condition: ConditionShape,
-        *,
-        transforms: Half = "second",
-        first: int | None = None,
-    ) -> None:
-        super().__init__(features, conditioner, condition, parameters=1, transforms=transforms, first=first)
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """x2 + t."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from flows.bijections.base import Bijection
-from flows.bijections.coupling import Coupling
+from flows.bijections.coupling import Coupling, chain
 from flows.condition import Condition
 
 
@@ -27,37 +27,15 @@ class Composition(Bijection):
         if not bijections:
             raise ValueError("bijections: expected at least one")
         self.bijections = nn.ModuleList(bijections)
-        self._runs = _Runs(bijections)
+        self._steps = _runs(bijections)
 
     def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """Apply f_1, then f_2, and so on."""
-        terms = []
-        for run in self._runs.forwards:
-            if isinstance(run, Bijection):
-                x, log_det = run(x, c)
-            else:
-                halves, log_derivatives = run[0].split(x), []
-                for coupling in run:
-                    halves, log_derivative = coupling.transform_halves(halves, c)
-                    log_derivatives.append(log_derivative)
-                x, log_det = torch.cat(halves, 1), torch.cat(log_derivatives, 1).sum(1)
-            terms.append(log_det)
-        return x, _sum(terms)
+        return _apply([step.forward for step in self._steps], x, c)
 
     def inverse(self, z: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """Apply f_n^-1, then f_n-1^-1, and so on."""
-        terms = []
-        for run in self._runs.backwards:
-            if isinstance(run, Bijection):
-                z, log_det = run.inverse(z, c)
-            else:
-                halves, log_derivatives = run[0].split(z), []
-                for coupling in run:
-                    halves, log_derivative = coupling.restore_halves(halves, c)
-                    log_derivatives.append(log_derivative)
-                z, log_det = torch.cat(halves, 1), torch.cat(log_derivatives, 1).sum(1)
-            terms.append(log_det)
-        return z, _sum(terms)
+        return _apply([step.inverse for step in reversed(self._steps)], z, c)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, c: Condition) -> None:
@@ -67,24 +45,39 @@ class Composition(Bijection):
             x, _ = bijection(x, c)
 
 
-class _Runs:
-    """The bijections in order, neighbouring couplings grouped. No module: each is registered once, in `bijections`."""
+class _Run:
+    """Neighbouring couplings with the same halves. No module: each coupling is registered once, in `bijections`."""
 
-    def __init__(self, bijections: Iterable[Bijection]) -> None:
-        self.forwards: list[Bijection | list[Coupling]] = []
-        for bijection in bijections:
-            last = self.forwards[-1] if self.forwards else None
-            if not isinstance(bijection, Coupling):
-                self.forwards.append(bijection)
-            elif isinstance(last, list) and last[0].sizes == bijection.sizes:
-                last.append(bijection)
-            else:
-                self.forwards.append([bijection])
-        self.backwards = [run[::-1] if isinstance(run, list) else run for run in reversed(self.forwards)]
+    def __init__(self, coupling: Coupling) -> None:
+        self.couplings = [coupling]
+
+    def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        return chain([coupling.transform_halves for coupling in self.couplings], self.couplings[0].split(x), c)
+
+    def inverse(self, z: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        return chain([coupling.restore_halves for coupling in reversed(self.couplings)], self.couplings[0].split(z), c)
 
 
-def _sum(terms: list[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+def _runs(bijections: Iterable[Bijection]) -> list[Bijection | _Run]:
+    """The bijections in order, neighbouring couplings grouped."""
+    steps: list[Bijection | _Run] = []
+    for bijection in bijections:
+        last = steps[-1] if steps else None
+        if not isinstance(bijection, Coupling):
+            steps.append(bijection)
+        elif isinstance(last, _Run) and last.couplings[0].sizes == bijection.sizes:
+            last.couplings.append(bijection)
+        else:
+            steps.append(_Run(bijection))
+    return steps
+
+
+def _apply(
+    steps: Iterable[Callable[[Tensor, Condition], tuple[Tensor, Tensor]]], x: Tensor, c: Condition
+) -> tuple[Tensor, Tensor]:
+    total: Tensor | None = None
+    for step in steps:
+        x, log_det = step(x, c)
+        total = log_det if total is None else total + log_det
+    assert total is not None
+    return x, total

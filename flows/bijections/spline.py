@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import Tensor
 
-from flows.bijections.coupling import Coupling, Half
+from flows.bijections.coupling import Coupling, Halving
 from flows.bijections.rational_quadratic import RationalQuadratic
 from flows.condition import Condition, ConditionShape
 from flows.conditioners.base import ConditionerFactory
@@ -29,26 +31,24 @@ class SplineCoupling(Coupling):
         conditioner: ConditionerFactory,
         condition: ConditionShape,
         *,
-        transforms: Half = "second",
-        first: int | None = None,
         bins: int = 8,
         bound: float = 5.0,
+        **halving: Unpack[Halving],
     ) -> None:
         spline = RationalQuadratic(bins, bound)
-        parameters = spline.parameters_per_element
-        super().__init__(features, conditioner, condition, parameters=parameters, transforms=transforms, first=first)
+        super().__init__(features, conditioner, condition, parameters=spline.parameters_per_element, **halving)
         self.spline = spline
-        self.moved = self.sizes[0 if self.transforms_first else 1]
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """The spline, upwards."""
-        mapped: tuple[Tensor, Tensor] = self.spline(moved, self._raw(passed, c))
-        return mapped
+        y, log_derivative = self.spline(moved.t().contiguous(), self._raw(passed, c))
+        return y.t(), log_derivative.t()
 
     def restore(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """The spline, backwards: the root of a quadratic."""
-        return self.spline.inverse(moved, self._raw(passed, c))
+        x, log_derivative = self.spline.inverse(moved.t().contiguous(), self._raw(passed, c))
+        return x.t(), log_derivative.t()
 
     def _raw(self, passed: Tensor, c: Condition) -> Tensor:
-        raw: Tensor = self.conditioner(passed, c)
-        return raw.unflatten(1, (self.moved, self.spline.parameters_per_element))
+        columns = self.conditioner.columns(passed, c).unsqueeze(1)
+        return columns.view(self.moved, self.spline.parameters_per_element, passed.shape[0])

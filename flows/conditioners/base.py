@@ -13,9 +13,6 @@ from torch.nn import functional
 
 from flows.condition import Condition, ConditionShape
 
-ConditionerFactory = Callable[[int, int, ConditionShape], nn.Module]
-"""(inputs, outputs, condition) -> a module with forward(u: (rows, inputs), c: Condition) -> (rows, outputs)."""
-
 Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -30,7 +27,10 @@ IN_PLACE: dict[Activation, Callable[[Tensor], Tensor]] = {**ACTIVATIONS, "relu":
 
 
 class Conditioner(nn.Module, ABC):
-    """u, c -> parameters: a network on [u, c.vector].
+    """parameters = h W + b with h = trunk(u, c): a network on [u, c.vector], whose subclasses make the trunk.
+
+    W and b start at zero, so the coupling starts as the identity. `width` is that of the trunk's layers, `depth` their
+    number, `dropout` the share of each hidden layer dropped in training mode.
 
     Where `inputs` and `condition.features` are both 0, the network sees a constant 1, so that its parameters are
     learnt constants. Raises ValueError, at construction, for a condition with spatial context only (a vector
@@ -38,7 +38,17 @@ class Conditioner(nn.Module, ABC):
     call, for a condition that is missing or was not announced.
     """
 
-    def __init__(self, inputs: int, condition: ConditionShape, activation: Activation, dropout: float) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        condition: ConditionShape,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         if condition.channels and not condition.features:
             raise ValueError("condition: expected features; encode an image condition with ImageEncoder")
@@ -52,10 +62,24 @@ class Conditioner(nn.Module, ABC):
         self.activation = ACTIVATIONS[activation]
         self.activation_ = IN_PLACE[activation]  # for what nothing else reads: saves an allocation
         self.dropout = dropout
+        self.last = Dense(self.make_trunk(width, depth), outputs, zero=True)
 
     @abstractmethod
+    def make_trunk(self, width: int, depth: int) -> int:
+        """Make the layers that `trunk` uses, and say how many numbers it gives."""
+
+    @abstractmethod
+    def trunk(self, u: Tensor, c: Condition) -> Tensor:
+        """(rows, inputs) and the condition to what the last layer sees: (rows, width)."""
+
     def forward(self, u: Tensor, c: Condition) -> Tensor:
         """(rows, inputs) and the condition to (rows, outputs)."""
+        output: Tensor = self.last(self.trunk(u, c))
+        return output
+
+    def columns(self, u: Tensor, c: Condition) -> Tensor:
+        """`forward` transposed, (outputs, rows), and contiguous: the last product writes it so."""
+        return self.last.columns(self.trunk(u, c))
 
     def join(self, u: Tensor, c: Condition) -> Tensor:
         """[u, c.vector]: (rows, size)."""
@@ -84,3 +108,11 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(rows, inputs) to (rows, outputs)."""
         return torch.addmm(self.bias, x, self.weight)
+
+    def columns(self, x: Tensor) -> Tensor:
+        """(rows, inputs) to (outputs, rows), y^T = W^T x^T + b."""
+        return torch.addmm(self.bias.unsqueeze(1), self.weight.t(), x.t())
+
+
+ConditionerFactory = Callable[[int, int, ConditionShape], Conditioner]
+"""(inputs, outputs, condition) -> the conditioner of a coupling."""

@@ -62,7 +62,7 @@ class ConditionalCouplingFlow(Model):
     def log_weight(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
         """log N(z; 0, I) + log_det: (rows,), the log-density itself for real data."""
         values, before = self._values(x, noise)
-        return self._log_prob(values, self.embedding(condition)) + before
+        return self._log_prob(values, self.embedding(condition)) + (before + self.normal_constant)
 
     def score(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
         """As `log_weight`; for labels every class, rows x classes in one pass: (rows, classes)."""
@@ -72,6 +72,7 @@ class ConditionalCouplingFlow(Model):
         classes, size = self.embedding.shape.features, self.config.data.size
         expanded = values.unsqueeze(1).expand(-1, classes, size).reshape(-1, size)
         scores = self._log_prob(expanded, self.embedding.all_classes(values.shape[0])).reshape(-1, classes)
+        before = before + self.normal_constant
         return scores + (before if isinstance(before, float) else before.unsqueeze(1))
 
     def fit_preprocessing(self, x: Tensor, condition: Tensor | None) -> None:
@@ -96,5 +97,6 @@ class ConditionalCouplingFlow(Model):
         return z, log_det
 
     def _log_prob(self, values: Tensor, condition: Condition) -> Tensor:
+        """The log-density of values but for its constant."""
         z, log_det = self._latent(values, condition)
-        return log_det - 0.5 * z.square().sum(1) + self.normal_constant
+        return torch.sub(log_det, (z * z).sum(1), alpha=0.5)

@@ -34,10 +34,18 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise malformed(f"not JSON: {error}", "json") from None
     if not isinstance(content, dict):
         raise malformed("expected one JSON object", "json")
-    nested = sum(len(value) for value in content.values() if isinstance(value, dict))
-    if _STRING.sub(b"", body).count(b":") != len(content) + nested:
+    if _STRING.sub(b"", body).count(b":") != _members(content):
         _refuse_duplicates(body)
     return content
+
+
+def _members(value: Any, depth: int = 4) -> int:
+    """Members of an object and of those in it, also of those in lists of objects, down to `depth` levels."""
+    if isinstance(value, dict):
+        return len(value) + (sum(_members(item, depth - 1) for item in value.values()) if depth else 0)
+    if depth and isinstance(value, list) and value and isinstance(value[0], dict):
+        return sum(_members(item, depth - 1) for item in value)
+    return 0
 
 
 def _refuse_past_float64(before: bytes, number: str) -> None:

@@ -22,11 +22,16 @@ def request_media(request: Request) -> str:
     if media not in (JSON, NPZ, NPY) or charset not in ("", "charset=utf-8", "charset=utf8"):
         shown = f"`{value[:64]}`" if value else "nothing"
         raise Problem(415, "media-type", f"{_READ}, got {shown}", header="Content-Type")
+    check_uncoded(request)
+    return media
+
+
+def check_uncoded(request: Request) -> None:
+    """Raise Problem (415) for a body under a Content-Encoding."""
     coding = request.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
         detail = f"expected a body without Content-Encoding, got `{coding[:64]}`; npz compresses by itself"
         raise Problem(415, "content-encoding", detail, header="Content-Encoding")
-    return media
 
 
 def answer_media(request: Request, offered: tuple[str, ...]) -> str:

@@ -108,7 +108,7 @@ def check_answer(rows: int, values: int, integer_values: int, limits: Limits, me
     if media == "application/json":
         size = rows * (_FLOAT_TEXT * values + _INTEGER_TEXT * integer_values)
         if size > limits.json_answer_bytes:
-            hint = "Ask for a binary answer: Accept: application/x-npz."
+            hint = "Ask for a binary answer: Accept: application/x-npz, or under /v2 binary outputs."
             raise too_large("json_answer_bytes", limits.json_answer_bytes, size, hint)
     size = rows * (4 * values + integer_values)
     if size > limits.answer_bytes:

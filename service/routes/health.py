@@ -13,6 +13,22 @@ from service.problems import Problem, unavailable
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+def check_alive(parts: Parts) -> None:
+    """Raise Problem (503) where the engine's device is gone."""
+    if parts.driver.lost:
+        raise Problem(
+            503, "lost-device", "the engine's device is gone; restart the process", headers={"Retry-After": "10"}
+        )
+
+
+def check_ready(parts: Parts) -> None:
+    """Raise Problem (503) while models load, and from SIGTERM on."""
+    if parts.admission.state != "serving":
+        raise unavailable("draining", "the service is shutting down", parts.admission.drain_s)
+    if not parts.registry.ready:
+        raise unavailable("loading", "models are still loading", 1.0)
+
+
 def health_routes(parts: Parts) -> APIRouter:
     """The routes that orchestrators and Prometheus ask."""
     router = APIRouter(tags=["health"])
@@ -21,10 +37,7 @@ def health_routes(parts: Parts) -> APIRouter:
     async def livez(request: Request) -> Response:
         """200 while the event loop turns and the engine's device is there."""
         request.scope["condflow.record"].operation = "livez"
-        if parts.driver.lost:
-            raise Problem(
-                503, "lost-device", "the engine's device is gone; restart the process", headers={"Retry-After": "10"}
-            )
+        check_alive(parts)
         return JSONResponse({"status": "alive"})
 
     @router.get(
@@ -33,10 +46,7 @@ def health_routes(parts: Parts) -> APIRouter:
     async def readyz(request: Request) -> Response:
         """200 once the default version of every model is loaded, until SIGTERM."""
         request.scope["condflow.record"].operation = "readyz"
-        if parts.admission.state != "serving":
-            raise unavailable("draining", "the service is shutting down", parts.admission.drain_s)
-        if not parts.registry.ready:
-            raise unavailable("loading", "models are still loading", 1.0)
+        check_ready(parts)
         return JSONResponse({"status": "ready", "loaded": parts.registry.serving})
 
     @router.get(

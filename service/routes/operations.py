@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.documentation import operation_extra, operation_responses
+from service.exchange import FieldsExchange
 from service.operations.base import Operation
-from service.operations.encode import Encode
-from service.operations.infer_condition import InferCondition
-from service.operations.loglik import Loglik
-from service.operations.sample import Sample
+from service.operations.known import OPERATIONS
 from service.parts import Parts
-
-OPERATIONS: tuple[Operation, ...] = (Sample(), Loglik(), InferCondition(), Encode())
 
 
 def operation_routes(parts: Parts) -> APIRouter:
     """One POST route per operation; bodies are read by the pipeline, not by FastAPI."""
     router = APIRouter(tags=["operations"])
-    for operation in OPERATIONS:
+    for operation in OPERATIONS.values():
         _add(router, parts, operation)
     return router
 
 
 def _add(router: APIRouter, parts: Parts, operation: Operation) -> None:
     async def answer(request: Request) -> Response:
-        return await parts.pipeline.answer(operation, request)
+        return await parts.pipeline.answer(operation, request, partial(FieldsExchange, operation))
 
     router.add_api_route(
         f"/{operation.name}",

@@ -56,5 +56,8 @@ class Cost:
         return self.per_row * rows + self.per_call
 
     def rows(self, seconds: float) -> int:
-        """Most rows of a call that takes no longer, but at least one."""
-        return max(1, int((seconds - self.per_call) / self.per_row + 1e-9))
+        """Most rows of a call that takes no longer; but at least one, and as many as cost what any call costs.
+
+        So at least half of a call is useful work, however little time it is given.
+        """
+        return max(1, int((seconds - self.per_call) / self.per_row + 1e-9), int(self.per_call / self.per_row))

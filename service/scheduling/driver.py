@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, perf_counter
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -71,8 +71,8 @@ class Driver:
     """
 
     def __init__(self, pace: Pace, on_batch: OnBatch = lambda *_: None) -> None:
-        self._costs: WeakKeyDictionary[Loaded, dict[str, Cost]] = WeakKeyDictionary()
-        self._scheduler = Scheduler(pace, self._cost)
+        self._costs: defaultdict[Kind, Cost] = defaultdict(Cost)
+        self._scheduler = Scheduler(pace, self._costs.__getitem__)
         self._on_batch = on_batch
         self._engine = ThreadPoolExecutor(1, "condflow-engine")
         self._wake = asyncio.Event()
@@ -97,12 +97,12 @@ class Driver:
 
     def delay(self, loaded: Loaded, operation: Operation, rows: int) -> tuple[float, float]:
         """Seconds until so many new rows would be done as things stand, and if nothing else were."""
-        kind = (loaded, operation)
-        return self._scheduler.delay(kind, rows), self._cost(kind).seconds(rows)
+        kind = _kind(loaded, operation)
+        return self._scheduler.delay(kind, rows), self._costs[kind].seconds(rows)
 
     def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
         """Tell what a call took that was made elsewhere, at warm-up."""
-        self._cost((loaded, operation)).observe(rows, seconds)
+        self._costs[_kind(loaded, operation)].observe(rows, seconds)
 
     async def run(self, loaded: Loaded, work: Work, deadline: float, tenant: str = "") -> Timing:
         """Run all rows of `work`; return when its last chunk was accepted.
@@ -116,7 +116,7 @@ class Driver:
         if self._loop is None:
             self._loop = asyncio.create_task(self._serve(), name="condflow-scheduler")
         done = asyncio.get_running_loop().create_future()
-        job = _Asked((loaded, work.operation), tenant, work.rows, deadline, loaded=loaded, work=work, done=done)
+        job = _Asked(_kind(loaded, work.operation), tenant, work.rows, deadline, loaded=loaded, work=work, done=done)
         self._scheduler.submit(job)
         self._wake.set()
         try:
@@ -175,10 +175,10 @@ class Driver:
         self._scheduler.leave(job)
         _end(job, error)
 
-    def _cost(self, kind: Kind) -> Cost:
-        assert isinstance(kind, tuple)
-        loaded, operation = kind
-        return self._costs.setdefault(loaded, {}).setdefault(operation, Cost())
+
+def _kind(loaded: Loaded, operation: Operation) -> Kind:
+    """By digest: it outlives the version, so that one which is loaded again starts with what was learnt."""
+    return loaded.digest, operation
 
 
 def _compute(batch: Batch) -> _Outcome:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf
 
 from inference.engine import EngineLost, EngineOutOfMemory
 from service.scheduling.cost import Cost
@@ -68,7 +70,7 @@ class Batch:
     chunks: tuple[Chunk, ...]
     halved: bool = False
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Of all chunks."""
         return sum(chunk.rows for chunk in self.chunks)
@@ -82,7 +84,7 @@ class Scheduler:
     over tenants, then over their jobs; those in debt only get what the others leave. So any number of rows asked for by
     one tenant slows another down by no more than one tenant more. A job leads for the first time within
     `2 n m (long + quantum)` seconds of engine time, and the calls in flight, where n tenants wait and its own has m
-    jobs (`quantum` = `short`; a single row that takes longer than `long` counts in its place).
+    jobs (`quantum` = `short`; where a single row, or twice what any call costs, takes longer than `long`, that counts).
     """
 
     pace: Pace = field(default_factory=Pace)
@@ -96,6 +98,7 @@ class Scheduler:
         self._rows: dict[Kind, int] = {}
         self._again: deque[Batch] = deque()
         self._most_rows: dict[Kind, int] = {}
+        self._earliest = inf
 
     # --- jobs ---------------------------------------------------------------------------------------------------
 
@@ -107,6 +110,7 @@ class Scheduler:
         self._jobs[job.tenant].add(job)
         self._kinds.setdefault(job.kind, {})[job] = None
         self._rows[job.kind] = self._rows.get(job.kind, 0) + job.rows
+        self._earliest = min(self._earliest, job.deadline)
 
     def leave(self, job: Job) -> None:
         """The client left, or the job has its answer: nothing more is handed out."""
@@ -115,9 +119,12 @@ class Scheduler:
 
     def expired(self, now: float) -> list[Job]:
         """Jobs that still wait though their deadline has passed; they leave."""
+        if now < self._earliest:
+            return []
         late = [job for job in self.waiting() if job.deadline <= now]
         for job in late:
             self.leave(job)
+        self._earliest = min((job.deadline for job in self.waiting()), default=inf)
         return late
 
     def waiting(self) -> Iterable[Job]:
@@ -131,9 +138,10 @@ class Scheduler:
 
     def delay(self, kind: Kind, rows: int) -> float:
         """Seconds until so many new rows would be done: every job ahead gets as much as these, or what it needs."""
-        own = self.cost(kind).seconds(rows)
-        ahead = sum(min(own, self.cost(job.kind).seconds(job.left)) for job in self.waiting())
-        return own + ahead + sum(self.in_flight.values())
+        cost = self.cost(kind)
+        own = rows * cost.per_row
+        ahead = sum(min(own, job.left * self.cost(job.kind).per_row) for job in self.waiting())
+        return own + cost.per_call + ahead + sum(self.in_flight.values())
 
     @property
     def backlog(self) -> float:
@@ -199,22 +207,25 @@ class Scheduler:
     def _form(self) -> Batch | None:
         if not self._kinds:
             return None
-        leader = self._jobs[self._tenants.next()].next()
-        mates = self._kinds[leader.kind]
-        room = min(self.cost(leader.kind).rows(self._seconds(leader.kind)), self._cap(leader.kind))
+        kind = self._jobs[self._tenants.next()].next().kind
+        mates, cost = self._kinds[kind], self.cost(kind)
         shares: dict[Job, int] = {}
-        for in_credit in (True, False):
-            group = [job for job in mates if self._in_credit(job) == in_credit]
-            room -= _share(group, room, shares)
+        if self._rows[kind] <= min(cost.rows(self.pace.short), self._cap(kind)):
+            shares = {job: job.left for job in mates}
+        else:
+            room = min(cost.rows(self._seconds(kind)), self._cap(kind))
+            for in_credit in (True, False):
+                group = [job for job in mates if self._in_credit(job) == in_credit]
+                room -= _share(group, room, shares)
         chunks = []
         for job, rows in shares.items():
             chunks.append(Chunk(job, job.next_row, job.next_row + rows))
             job.next_row += rows
-            self._rows[job.kind] -= rows
+            self._rows[kind] -= rows
         for job in shares:
             if not job.left:
                 self._stop_waiting(job)
-        return Batch(leader.kind, tuple(chunks))
+        return Batch(kind, tuple(chunks))
 
     def _seconds(self, kind: Kind) -> float:
         """Short while a smaller job than the biggest of this kind waits."""

@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.onnx_reader import Graph, GraphFormatError, read_graph
+from inference.onnx_reader import Graph, read_graph
+from inference.protobuf import GraphFormatError
 from tests.inference import handmade
 
 VERSIONS = {name: getattr(handmade, name)() for name in ("labels", "padded_labels", "images", "image_condition")}

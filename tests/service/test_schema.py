@@ -66,8 +66,12 @@ negative = schema_of(GenerationMode.NEGATIVE)
 def aim(case: Case, names: list[str]) -> None:
     """Point a sound request at a model that is there, and let scalars ride where they belong."""
     case.headers.pop("X-Request-Timeout-Ms", None)
-    chosen = names[zlib.crc32(repr(case.body).encode()) % len(names)]
-    if isinstance(case.body, dict):
+    place = zlib.crc32(repr(case.body).encode())
+    chosen = names[place % len(names)]
+    if case.path.startswith("/v2/models/"):
+        model = f"{chosen}{OPERATIONS[place % len(OPERATIONS)].replace('/', '.')}"
+        case.path_parameters = {name: model if name == "model" else "1" for name in case.path_parameters}
+    elif isinstance(case.body, dict):
         case.query = {}
         case.body = {**case.body, "model": chosen, "version": None}
     elif case.path in OPERATIONS:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from model_store.manifest import Manifest
+from model_store.markdown import code_block, shell_json, table, text
 from model_store.signature import ArraySpec, ImageCondition, LabelCondition, NoCondition, Signature, VectorCondition
 from training.evaluation.limits import good_for, limits
-from training.evaluation.markdown import code_block, shell_json, table, text
 from training.evaluation.section import Section
 
 _SERVICE = "http://127.0.0.1:8000"

@@ -42,4 +42,10 @@ def test_whatever_is_observed_it_stays_usable(calls: list[tuple[int, float]], bu
     assert cost.per_row > 0 and cost.per_call >= 0
     rows = cost.rows(budget)
     assert rows >= 1
-    assert rows == 1 or cost.seconds(rows) <= budget * (1 + 1e-6)
+    assert rows == 1 or cost.seconds(rows) <= max(budget, 2 * cost.per_call) * (1 + 1e-6)
+
+
+def test_a_call_is_half_useful_work_at_least() -> None:
+    cost = Cost(per_row=1e-4, per_call=2e-3)
+    assert cost.rows(0.0025) == 20
+    assert cost.rows(0.010) == 80

@@ -9,6 +9,7 @@ import torch
 
 from inference.loaded import Loaded
 from inference.loading import load_version
+from model_store.manifest import unpublished
 from model_store.signature import ArraySpec, VectorCondition
 from tests.training.small_models import LATENT, SMALL
 from training import datasets, publishing
@@ -32,7 +33,7 @@ def exported(recipe: Recipe, dataset: Dataset) -> Loaded:
     if isinstance(dataset.condition, VectorCondition):
         assert dataset.train.condition is not None
         files[publishing.PRIOR_SAMPLE] = publishing.save({"condition": dataset.train.condition[:512]})
-    return load_version(publishing._unpublished(draft, files), files)
+    return load_version(unpublished(draft, files), files)
 
 
 def version(content: dict[str, Any]) -> Iterator[Version]:

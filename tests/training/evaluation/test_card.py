@@ -9,10 +9,10 @@ import pytest
 
 from inference.loaded import Loaded
 from model_store.manifest import Manifest
+from model_store.markdown import code_block, shell_json, text
 from model_store.signature import LabelCondition
 from training.datasets.base import Dataset
 from training.evaluation.card import card
-from training.evaluation.markdown import code_block, shell_json, text
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
