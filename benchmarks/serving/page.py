@@ -20,6 +20,7 @@ from benchmarks.serving.plot import plot
 
 OURS, NOOP = "condflow", "no-op FastAPI"
 CHUNK_MS = 2.5
+_STEADY = 1.2
 _PEERS = tuple(contestant.name for contestant in PEERS)
 PROTOCOL = f"""One flow behind everyone: conditional couplings, D = 2, one of 8 labels, 8 blocks with conditioners of
 three hidden layers of 512 (4.25 million float32 weights, random). A request asks `POST /sample` for samples of one
@@ -72,7 +73,7 @@ def page(contestants: Sequence[Contestant], raws: Mapping[str, Raw]) -> Page:
             _rows(contestants, raws, _row_e),
         ),
         "## The bare engines",
-        "Milliseconds per call on the server's core right before each contestant: how steady the machine was.",
+        "Milliseconds per call on the server's core right before each contestant. " + _steadiness(raws),
         table(
             ["before", *(f"{name}, {rows}" for name in ("ONNX", "torch") for rows in (1, 64, 1024))],
             _rows(contestants, raws, _row_bare),
@@ -253,6 +254,17 @@ def _row_bare(_name: str, raw: Raw) -> list[str] | None:
     if "bare" not in raw:
         return None
     return [f"{1e3 * raw['bare'][engine][str(rows)]:.2f}" for engine in ("onnx", "torch") for rows in (1, 64, 1024)]
+
+
+def _steadiness(raws: Mapping[str, Raw]) -> str:
+    calls = [raw["bare"]["onnx"]["64"] for raw in raws.values() if "bare" in raw]
+    if not calls:
+        return ""
+    spread = max(calls) / min(calls)
+    said = f"At 64 rows the slowest ONNX call took {spread:.2f} times the fastest"
+    return (
+        f"{said}." if spread <= _STEADY else f"{said}: **the machine was not quiet, so these figures are provisional.**"
+    )
 
 
 def _row_settings(contestant: Contestant, raw: Raw | None) -> list[str]:
