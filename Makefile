@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 RUN := $(BIN)/python -m
 
-.PHONY: help serve train test test-full lint bench openapi clean
+.PHONY: help serve train test test-full lint bench bench-serving openapi clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -41,6 +41,14 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.torch | $(BIN)/python
 	@$(PIP) -r $<
 	@touch $@
 
+# The peers of the serving benchmark pin what ours does not: they live apart.
+.venv-peers/.stamp: requirements/serving-peers.txt | $(BIN)/python
+	@echo "making the peers' environment .venv-peers"
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
 # --- what people run -----------------------------------------------------------------------------------------------
 serve: $(VENV)/.serve $(if $(filter cuda%,$(DEVICE)),$(VENV)/.torch)  ## Serve STORE on HOST:PORT; an empty store gets the ready-made models.
 	@CONDFLOW_PYTHON=$(BIN)/python CONDFLOW_STORE=$(STORE) exec deploy/serve.sh --host $(HOST) --port $(PORT) --device $(DEVICE)
@@ -63,6 +71,9 @@ lint: $(VENV)/.dev  ## ruff, mypy and the import rules.
 
 bench: $(VENV)/.dev $(VENV)/.bench  ## The flows core beside zuko, nflows and FrEIA; writes docs/results/flows-speed.md.
 	@$(RUN) benchmarks.flows
+
+bench-serving: $(VENV)/.dev .venv-peers/.stamp  ## The service beside LitServe, BentoML, Ray Serve and FastAPI (needs wrk); writes docs/results/serving.md.
+	@$(RUN) benchmarks.serving $(ARGS)
 
 openapi: $(VENV)/.serve  ## Write openapi.yaml from the app.
 	@$(RUN) service openapi > openapi.yaml
