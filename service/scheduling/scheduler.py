@@ -276,14 +276,14 @@ def _share(jobs: list[Job], room: int, leader: Job, shares: dict[Job, int]) -> i
     So equal jobs are done one after the other, and not all of them late. The leader is sure of a quarter of its
     tenant's part, so that small jobs that keep coming do not starve it. Returns how many rows were taken.
     """
-    tenants: dict[str, list[Job]] = {}
+    tenants: dict[str, list[Job]] = {leader.tenant: []}  # in front: where it does not come out even, it gets one more
     for job in jobs:
         tenants.setdefault(job.tenant, []).append(job)
     taken = 0
     parts = level([sum(job.left for job in group) for group in tenants.values()], room)
     for group, part in zip(tenants.values(), parts, strict=True):
         taken += part
-        if leader.tenant == group[0].tenant:
+        if part and leader in group:
             shares[leader] = min(leader.left, -(-part // LEADERS_PART))
             part -= shares[leader]
         for job in sorted(group, key=lambda job: job.left):
