@@ -73,7 +73,7 @@ def test_422_names_the_field(service: Running, operation: str, change: dict[str,
         ({"latent": {"z": [[0]]}}, "/latent/z/0"),
         ({"latent": {"z": [0, 0]}}, "/latent/z"),
         ({"latent": {"z": [[0, 0]]}, "num_samples": 2}, "/latent/z"),
-        ({"summary": ["mean"]}, "/summary"),
+        ({"summary": ["median"]}, "/summary/0"),
     ],
 )
 def test_422_of_sample(service: Running, change: dict[str, Any], pointer: str) -> None:
