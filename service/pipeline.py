@@ -32,6 +32,7 @@ from service.settings import Settings
 from service.streaming import Stream, wait_for_disconnect
 
 Result = TypeVar("Result")
+HOST_SHARE = 2.0  # waiting takes longer than the engine's own seconds: parsing and rendering share its cores
 _INLINE_BYTES = 32_768
 _INLINE_ROWS = 256
 _CLIENT_GONE = 499
@@ -191,11 +192,12 @@ class Pipeline:
     def _in_time(self, loaded: Loaded, work: Work, deadline: float) -> None:
         """Refuse now what the queue will not let be done in time, rather than compute it for nobody."""
         left = deadline - monotonic()
-        if self._driver.backlog < left:
+        if not self._driver.backlog:
             return
         delay, alone = self._driver.delay(loaded, work.operation, work.rows)
-        if alone < left < delay:
-            raise unavailable("overloaded", f"the queue is {delay - alone:.1f} s long for this request", delay - alone)
+        if alone < left < HOST_SHARE * delay:
+            wait = HOST_SHARE * (delay - alone)
+            raise unavailable("overloaded", f"the queue is {wait:.1f} s long for this request", wait)
 
     async def _off_loop(self, function: Callable[[], Result], heavy: bool) -> Result:
         """Call it: in a thread where it takes long, else here."""
