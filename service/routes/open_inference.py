@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from model_store.manifest import Manifest
 from service.open_inference.documentation import error_responses, infer_extra, infer_responses
 from service.open_inference.exchange import InferExchange
 from service.open_inference.metadata import inputs, outputs
@@ -85,10 +86,7 @@ class _Models:
 
     async def metadata(self, request: Request, model: str, version: str | None) -> Response:
         """Inputs and outputs; -1 is any size."""
-        request.scope["condflow.record"].operation = "models"
-        name = parse_name(model)
-        manifest = await self._registry.manifest(name.model, await self._registry.number(name.model, version))
-        check_offered(manifest, name)
+        name, manifest = await self._described(request, model, version)
         return JSONResponse(
             {
                 "name": str(name),
@@ -101,10 +99,7 @@ class _Models:
 
     async def configuration(self, request: Request, model: str, version: str | None) -> Response:
         """The same in the form that load generators ask for."""
-        request.scope["condflow.record"].operation = "models"
-        name = parse_name(model)
-        manifest = await self._registry.manifest(name.model, await self._registry.number(name.model, version))
-        check_offered(manifest, name)
+        name, manifest = await self._described(request, model, version)
         return JSONResponse(
             {
                 "name": str(name),
@@ -117,6 +112,14 @@ class _Models:
                 "output": [spec.configuration() for spec in outputs(manifest, name.operation)],
             }
         )
+
+    async def _described(self, request: Request, model: str, version: str | None) -> tuple[Name, Manifest]:
+        """The model's name and the version that it describes. Raises Problem."""
+        request.scope["condflow.record"].operation = "models"
+        name = parse_name(model)
+        manifest = await self._registry.manifest(name.model, await self._registry.number(name.model, version))
+        check_offered(manifest, name)
+        return name, manifest
 
     async def ready(self, request: Request, model: str, version: str | None) -> Response:
         """Whether the version is loaded; one that no alias names is loaded by its first request."""

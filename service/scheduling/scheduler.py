@@ -6,7 +6,7 @@ Jobs come (`submit`), leave (`leave`) or run late (`expired`); `pull` forms the 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,8 +16,8 @@ from inference.engine import EngineLost, EngineOutOfMemory
 from service.scheduling.cost import Cost
 from service.scheduling.turns import Turns, level
 
-LEADERS_PART = 4
-MUCH = 4
+LEADERS_PART = 4  # of its tenant's rows in a call, one in so many is the leader's
+MUCH = 4  # times smaller is much smaller
 
 Kind = Hashable
 """What may share an engine call: one version and one operation."""
@@ -91,7 +91,7 @@ class Scheduler:
     """
 
     pace: Pace = field(default_factory=Pace)
-    cost: Callable[[Kind], Cost] = field(default_factory=lambda: _Costs().__getitem__)
+    cost: Callable[[Kind], Cost] = field(default_factory=lambda: defaultdict[Kind, Cost](Cost).__getitem__)
 
     def __post_init__(self) -> None:
         self.in_flight: dict[Batch, float] = {}
@@ -262,12 +262,6 @@ class Scheduler:
         if not turns:
             del self._jobs[job.tenant]
             self._tenants.remove(job.tenant)
-
-
-class _Costs(dict[Kind, Cost]):
-    def __missing__(self, kind: Kind) -> Cost:
-        self[kind] = cost = Cost()
-        return cost
 
 
 def _share(jobs: list[Job], room: int, leader: Job, shares: dict[Job, int]) -> int:

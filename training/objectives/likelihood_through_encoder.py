@@ -11,7 +11,7 @@ from flows.models.gradients import OrientedGradients
 from flows.models.latent import LatentFlow
 from training.noise import fresh
 from training.objectives.base import Terms
-from training.objectives.reconstruction import squared_error
+from training.objectives.reconstruction import encoded, squared_error
 from training.rows import Batch
 from training.settings import Fit
 
@@ -40,9 +40,7 @@ class LikelihoodThroughEncoder:
     def __call__(self, batch: Batch) -> Terms:
         """Both terms and their weighted sum."""
         target = self.model.scale(batch.x)
-        latent = self.model.autoencoder.encode(self.augmentation(target) if self.model.training else target)
-        if self.model.training:
-            latent = latent + self.latent_noise * torch.randn_like(latent)
+        latent = encoded(self.model, target, self.augmentation, self.latent_noise)
         noise = fresh(self.model, len(latent), latent.device)
         nll = -self.model.latent_log_weight(latent, noise, batch.condition).mean()
         decoded = math.ceil(self.share * len(latent)) if self.model.training else len(latent)

@@ -31,9 +31,7 @@ class Reconstruction:
     def __call__(self, batch: Batch) -> Terms:
         """The squared errors and their weighted sum."""
         target = self.model.scale(batch.x)
-        latent = self.model.autoencoder.encode(self.augmentation(target) if self.module.training else target)
-        if self.module.training:
-            latent = latent + self.latent_noise * torch.randn_like(latent)
+        latent = encoded(self.model, target, self.augmentation, self.latent_noise)
         view = self.model.autoencoder.gradients
         if view is None or not self.gradient_weight:
             return {"loss": squared_error(self.model.autoencoder.decode(latent), target)}
@@ -44,6 +42,14 @@ class Reconstruction:
 
     def start(self, batch: Batch) -> None:
         """Nothing depends on the data."""
+
+
+def encoded(model: LatentFlow, images: Tensor, augmentation: Augmentation, noise: float) -> Tensor:
+    """u + nu e with u = encoder(augmented images) in training; u of the images as they are otherwise."""
+    if not model.autoencoder.training:
+        return model.autoencoder.encode(images)
+    latent = model.autoencoder.encode(augmentation(images))
+    return latent + noise * torch.randn_like(latent)
 
 
 def squared_error(predicted: Tensor, target: Tensor) -> Tensor:
