@@ -104,6 +104,17 @@ def load_version(
     return Loaded(manifest, manifest.digest, engine, prior_sample)
 
 
+def check_device(device: str) -> None:
+    """Raises EngineError, before anything is loaded, when versions cannot run on `device`."""
+    if device == "cpu":
+        return
+    try:
+        from inference.torch_engine import check_device as check
+    except ImportError as error:
+        raise EngineError(f"device {device}: torch is not installed ({error})") from error
+    check(device)
+
+
 def _torch_engine(signature: Signature, architecture: bytes, weights: Tensors, device: str) -> ArrayEngine:
     from inference.torch_engine import TorchEngine  # torch is imported only where it runs
 

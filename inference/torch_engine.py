@@ -18,6 +18,17 @@ from inference.engine import Arrays, EngineError, EngineLost, EngineOutOfMemory
 from model_store.signature import Operation, Signature
 
 
+def check_device(device: str) -> None:
+    """Raises EngineError when `device` (`cpu`, `cuda`, `cuda:1`) is not there."""
+    place = torch.device(device)
+    if place.type != "cuda":
+        return
+    if not torch.cuda.is_available():
+        raise EngineError(f"device {device}: no CUDA device is available here")
+    if place.index is not None and place.index >= torch.cuda.device_count():
+        raise EngineError(f"device {device}: there are only {torch.cuda.device_count()} CUDA devices here")
+
+
 class TorchEngine(ArrayEngine):
     """Runs the pure functions of a model eagerly on `device`; thread-safe.
 
@@ -35,9 +46,8 @@ class TorchEngine(ArrayEngine):
         self, signature: Signature, architecture: bytes, weights: Mapping[str, np.ndarray], device: str = "cuda"
     ) -> None:
         super().__init__(signature)
+        check_device(device)
         self._place = torch.device(device)
-        if self._place.type == "cuda" and not torch.cuda.is_available():
-            raise EngineError(f"device {device}: no CUDA device is available here")
         self.device = str(self._place)
         model = build(load_architecture(architecture))
         missing = set(model.state_dict()) - set(weights)

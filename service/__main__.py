@@ -25,6 +25,8 @@ def main(
     """Serve the models of a store. Every other setting is an environment variable, CONDFLOW_*."""
     if context.invoked_subcommand is not None:
         return
+    from inference.engine import EngineError
+    from inference.loading import check_device
     from service.keys import KeyLineError
     from service.serve import serve
     from service.settings import Settings
@@ -38,8 +40,9 @@ def main(
             typer.echo(f"condflow: {place}: {item['msg']} (got {item['input']!r})", err=True)
         raise typer.Exit(2) from None
     try:
+        check_device(settings.device)
         serve(settings)
-    except (KeyLineError, OSError) as error:
+    except (EngineError, KeyLineError, OSError) as error:
         typer.echo(f"condflow: {error}", err=True)
         raise typer.Exit(1) from None
 

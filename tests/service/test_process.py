@@ -184,6 +184,14 @@ def test_a_bad_start_says_why(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="says what happens without a card")
+def test_a_missing_card_is_said_at_once(tmp_path: Path) -> None:
+    done = run("--store", str(tmp_path), "--port", "0", "--device", "cuda")
+    assert done.returncode == 1
+    assert "condflow: device cuda: no CUDA device is available here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_taken_port_says_so(service_port: int, tmp_path: Path) -> None:
     done = run("--store", str(tmp_path), "--port", str(service_port))
     assert done.returncode != 0
