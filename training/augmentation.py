@@ -1,11 +1,13 @@
 """Random shifts, flips and erased rectangles of images, drawn from the default generator that each step seeds.
 
 The encoder sees the changed image, the decoder is to return the image as it was (denoising auto-encoder: Vincent 2008):
-latents need not say where a thing lies or which way it looks, and samples look like the data.
+latents need not say where a thing lies or which way it looks, and samples look like the data. But of a changed image
+the decoder can return only the mean over what it may have been: rows that are left as they are teach it detail.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -18,15 +20,21 @@ from model_store.signature import Frozen
 
 class Augmentation(Frozen):
     """`shift` pixels at most in each direction (zeros come in), horizontal `flip` with probability 1/2, and with
-    probability `erase` one rectangle with sides of `erase_sides` pixels set to zero."""
+    probability `erase` one rectangle with sides of `erase_sides` pixels set to zero. Only a `share` of the rows is
+    changed, the last ones: the first are those that a fit decodes when it does not decode them all."""
 
     shift: Annotated[int, Field(ge=0, le=8)] = 0
     flip: bool = False
     erase: Annotated[float, Field(ge=0, le=1)] = 0.0
     erase_sides: tuple[int, int] = (4, 12)
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def __call__(self, images: Tensor) -> Tensor:
         """What the encoder sees in training of images (rows, C, H, W) in [0, 1]."""
+        kept = len(images) - math.ceil(self.share * len(images))
+        return torch.cat([images[:kept], self._changed(images[kept:])]) if kept else self._changed(images)
+
+    def _changed(self, images: Tensor) -> Tensor:
         seen = self.moved(images)
         return erased(seen, self.erase, *self.erase_sides) if self.erase else seen
 

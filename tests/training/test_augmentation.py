@@ -36,3 +36,11 @@ def test_shift_flip_and_erasure_come_together() -> None:
     seen = Augmentation(shift=2, flip=True, erase=1.0)(images)
     assert seen.shape == images.shape and not torch.equal(seen, images)
     assert Augmentation()(images) is images
+
+
+def test_the_first_rows_can_be_left_as_they_are() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(5, 1, 28, 28)
+    seen = Augmentation(erase=1.0, share=0.5)(images)
+    assert torch.equal(seen[:2], images[:2])
+    assert all((image == 0).any() for image in seen[2:])
