@@ -157,9 +157,9 @@ def test_every_parameter_learns(name: str) -> None:
     x, noise, condition = random_inputs(model, 8)
     loss = -model.log_weight(x, noise, condition).mean()
     if model.space == "latent":
-        loss = loss + (model.autoencoder.decode(model.latents(x)) - model.scale(x)).square().sum()
+        loss = loss + (model.autoencoder.decode(model.embed(x)) - model.scale(x)).square().sum()
         if model.config.autoencoder.predict_gradients:
-            loss = loss + model.autoencoder.decode_gradients(model.latents(x))[1].square().sum()
+            loss = loss + model.autoencoder.decode_gradients(model.embed(x))[1].square().sum()
     loss.backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), key
