@@ -12,10 +12,9 @@ from safetensors.numpy import load, save
 
 from flows import Model, functions
 from flows.functions import Function
-from inference.array_engine import ArrayEngine
-from inference.condition_inference import infer_condition
+from inference.condition_inference import InferredLabels, infer_condition
 from inference.encoding import encode
-from inference.engine import Arrays
+from inference.engine import Arrays, Engine
 from inference.likelihood import log_likelihood
 from inference.loaded import Loaded
 from inference.loading import load_version
@@ -36,7 +35,7 @@ class Watched:
 
     device = "cpu"
 
-    def __init__(self, engine: ArrayEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.calls: list[tuple[str, int, frozenset[str]]] = []
 
@@ -136,6 +135,7 @@ def test_answers_are_those_of_graphs_with_the_encoder_inside(model: Model, versi
         old = answer(older.engine, log_likelihood(older, x, **given, draws=DRAWS, seed=3))
         assert np.abs(new.log_likelihood / old.log_likelihood - 1).max() <= bounds["score"].batch_bound
     labels = [answer(one.engine, infer_condition(one, x, draws=8)) for one in (version, older)]
+    assert isinstance(labels[0], InferredLabels) and isinstance(labels[1], InferredLabels)
     np.testing.assert_allclose(labels[0].model_posterior, labels[1].model_posterior, atol=1e-4)
     latents = [answer(one.engine, encode(one, x, 0)).latent for one in (version, older)]
     for name, part in latents[0].items():
