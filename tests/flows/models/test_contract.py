@@ -144,7 +144,7 @@ def test_no_graph_breaks(name: str) -> None:
     if condition is not None:
         tensors["condition"] = condition
     for operation in ("decode", "score"):  # every layer both ways; encode and infer are parts of score
-        function = functions(model)[operation]
+        function = functions(model, embedded=False)[operation]
         inputs = [tensors[name] for name in function.inputs]
         torch.compiler.reset()
         compiled = torch.compile(function, fullgraph=True, backend="eager")
