@@ -23,6 +23,7 @@ from model_store.manifest import Draft
 from model_store.store import Store
 from tests.inference import handmade
 from tests.inference.brought import Change, write
+from tests.service.harness import until
 
 SMALL = Limits(memory=1024, seconds=20)
 
@@ -130,7 +131,7 @@ def test_nothing_of_a_stopped_trial_goes_on(store: Store, tmp_path: Path, monkey
         publish(write(tmp_path, handmade.labels()), store, "mine", limits=Limits(memory=1024, seconds=30))
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2
-    assert not [pid for pid in pids if running(pid)]
+    until(lambda: not any(running(pid) for pid in pids), "the end of both")
 
 
 def running(pid: int) -> bool:
