@@ -3,6 +3,9 @@
 Inputs and outputs come in one fixed order: decode (latent parts, condition) -> x; encode (x, noise parts, condition)
 -> latent parts; score (x, noise parts, condition unless it is a label) -> log_weight; infer (x, noise parts) ->
 (estimate, log_weight). The condition is left out of unconditional models. There are no random numbers inside.
+
+A model with an encoder has embed (x) -> embedding beside these, and encode, score and infer take the embedding in the
+place of x: so the encoder runs once for each x, however many noise draws or conditions it meets.
 """
 
 from __future__ import annotations
@@ -13,25 +16,33 @@ from flows.models.base import Model, Operation, Part
 
 
 class Function(nn.Module):
-    """One of the four operations of `model`; `inputs` and `outputs` name its tensors in order."""
+    """One of the operations of `model`; `inputs` and `outputs` name its tensors in order.
+
+    `embedded`: it takes the embedding in the place of x.
+    """
 
     operation: Operation
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, embedded: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.embedded = embedded
         self._latents, self._noises = len(model.latent), len(model.noise)
         self._conditional = model.condition.kind != "none"
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the positional inputs."""
-        return ("x", *_names(self.model.noise), *self._condition_name())
+        return ("embedding" if self.embedded else "x", *_names(self.model.noise), *self._condition_name())
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs."""
         return ("log_weight",)
+
+    @property
+    def _density(self) -> Model:
+        return self.model.of_embedding if self.embedded else self.model
 
     def _condition_name(self) -> tuple[str, ...]:
         return ("condition",) if self._conditional else ()
@@ -60,6 +71,26 @@ class Decode(Function):
         return self.model.decode(*self._split(tensors, self._latents))
 
 
+class Embed(Function):
+    """x -> embedding."""
+
+    operation: Operation = "embed"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the positional inputs."""
+        return ("x",)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return ("embedding",)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Model.embed`."""
+        return self.model.embed(x)
+
+
 class Encode(Function):
     """(x, noise parts, condition) -> latent parts."""
 
@@ -72,7 +103,7 @@ class Encode(Function):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """See `Model.encode`."""
-        return self.model.encode(tensors[0], *self._split(tensors[1:], self._noises))
+        return self._density.encode(tensors[0], *self._split(tensors[1:], self._noises))
 
 
 class Score(Function):
@@ -85,7 +116,7 @@ class Score(Function):
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """See `Model.score`."""
-        return self.model.score(tensors[0], *self._split(tensors[1:], self._noises))
+        return self._density.score(tensors[0], *self._split(tensors[1:], self._noises))
 
 
 class Infer(Function):
@@ -103,13 +134,21 @@ class Infer(Function):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         """See `Model.infer`."""
-        return self.model.infer(tensors[0], tensors[1:])
+        return self._density.infer(tensors[0], tensors[1:])
 
 
-def functions(model: Model) -> dict[Operation, Function]:
-    """The functions that `model` has, by name."""
-    every: tuple[type[Function], ...] = (Decode, Encode, Score, Infer)
-    return {kind.operation: kind(model) for kind in every if kind.operation in model.operations}
+def functions(model: Model, *, embedded: bool = True) -> dict[Operation, Function]:
+    """The functions that `model` has, by name.
+
+    `embedded=False`: all of them take x itself, with the encoder inside each, and there is no embed.
+    """
+    every: tuple[type[Function], ...] = (Decode, Embed, Encode, Score, Infer)
+    made: dict[Operation, Function] = {}
+    apart = embedded and model.embedding_shape is not None
+    for kind in every:
+        if kind.operation in model.operations and (apart or kind is not Embed):
+            made[kind.operation] = kind(model, apart and kind in (Encode, Score, Infer))
+    return made
 
 
 def _names(parts: tuple[Part, ...]) -> tuple[str, ...]:

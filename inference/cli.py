@@ -40,6 +40,11 @@ def publish_onnx(
     prior_sample: Annotated[
         Path | None, typer.Option(help="Vector conditions: .npy (n, M), by which /infer-condition weighs.")
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help=".npz of x and condition, rows first: percentiles are read against their scores."),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, max=4096, help="Noise draws per row by which they are scored.")] = 64,
     store: Annotated[Path, typer.Option(envvar="CONDFLOW_STORE", help="Directory of the store.")] = Path("models"),
     alias: Annotated[str, typer.Option(help="Moves to the new version.")] = CHAMPION,
     memory: Annotated[int, typer.Option(min=512, help="MiB that the trial may take.")] = Limits().memory,
@@ -48,7 +53,7 @@ def publish_onnx(
     """Publish ONNX graphs of a flow, after a trial in a limited process."""
     paths = {"decode": decode, "encode": encode, "score": score, "infer": infer}
     graphs: dict[Operation, Path] = {key: path for key, path in paths.items() if path is not None}  # type: ignore[misc]
-    given = Given(signature=signature, graphs=graphs, prior_sample=prior_sample)
+    given = Given(signature=signature, graphs=graphs, prior_sample=prior_sample, reference=reference, draws=draws)
     try:
         manifest, report = publish(
             given, Store.open(store), name, alias=alias, limits=Limits(memory=memory, seconds=seconds)
@@ -59,4 +64,6 @@ def publish_onnx(
         raise typer.Exit(1) from None
     for check in report.checks:
         typer.echo(f"{check.name}: {check.result}")
+    if report.reference is not None:
+        typer.echo(f"reference: {report.reference.rows} rows, mean -log p {report.reference.nll:.4f} nats")
     typer.echo(f"published {manifest.name}@{manifest.version} ({manifest.digest[:12]}) into {store}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from inference import estimators, fields
 from inference.conditions import Conditions
+from inference.embedding import embedded
 from inference.engine import Arrays
 from inference.errors import CannotAnswer, FieldError
 from inference.groups import DrawsWork, ScoringNoise
@@ -109,10 +110,11 @@ def _labels(
         posterior[first : first + len(by_class)] = rows
 
     noise = ScoringNoise(loaded.signature.noise, seed, draws)
-    yield DrawsWork("score", x, noise, None, draws, reduce)
+    given = yield from embedded(loaded, x)
+    yield DrawsWork("score", given, noise, None, draws, reduce)
     forward = None
     if "infer" in loaded.signature.operations:
-        forward, _, _ = yield from _estimates(loaded, x, draws, seed)
+        forward, _, _ = yield from _estimates(loaded, given, len(x), draws, seed)
     calibration = loaded.manifest.calibration
     probabilities = posterior if calibration is None else estimators.calibrated(posterior, calibration.temperature)
     known = ~np.isnan(posterior).any(axis=1)
@@ -142,7 +144,8 @@ def _blurred(by_class: np.ndarray) -> np.ndarray:
 
 
 def _read_off(loaded: Loaded, x: np.ndarray, draws: int, seed: int) -> Question[InferredLabels | InferredConditions]:
-    mean, variance, size = yield from _estimates(loaded, x, draws, seed)
+    given = yield from embedded(loaded, x)
+    mean, variance, size = yield from _estimates(loaded, given, len(x), draws, seed)
     spec = loaded.signature.condition
     if isinstance(spec, VectorCondition) and spec.relaxation:
         variance += np.square(np.array(spec.relaxation)).reshape(spec.array.shape)
@@ -151,13 +154,13 @@ def _read_off(loaded: Loaded, x: np.ndarray, draws: int, seed: int) -> Question[
 
 
 def _estimates(
-    loaded: Loaded, x: np.ndarray, draws: int, seed: int
+    loaded: Loaded, given: Arrays, count: int, draws: int, seed: int
 ) -> Question[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Mean (float32) and variance over draws of the flow's estimates, self-normalised; effective sample size."""
     spec = loaded.signature.condition
     shape = (len(loaded.classes),) if isinstance(spec, LabelCondition) else spec.array.shape  # type: ignore[union-attr]
-    mean, variance = np.empty((len(x), *shape), dtype=np.float32), np.empty((len(x), *shape))
-    size = np.empty(len(x))
+    mean, variance = np.empty((count, *shape), dtype=np.float32), np.empty((count, *shape))
+    size = np.empty(count)
 
     def reduce(first: int, groups: Arrays) -> None:
         log_weights = groups["log_weight"]
@@ -167,7 +170,7 @@ def _estimates(
         mean[rows], variance[rows] = centre.reshape(-1, *shape), spread.reshape(-1, *shape)
         size[rows] = estimators.effective_sample_size(log_weights)
 
-    yield DrawsWork("infer", x, ScoringNoise(loaded.signature.noise, seed, draws), None, draws, reduce)
+    yield DrawsWork("infer", given, ScoringNoise(loaded.signature.noise, seed, draws), None, draws, reduce)
     return mean, variance, size
 
 
@@ -187,7 +190,8 @@ def _weigh_prior(
         size[rows] = estimators.effective_sample_size(scores)
 
     noise = ScoringNoise(loaded.signature.noise, seed, draws)
-    yield DrawsWork("score", x, noise, Conditions(candidates, single=False), draws, reduce, candidates=True)
+    given = yield from embedded(loaded, x)
+    yield DrawsWork("score", given, noise, Conditions(candidates, single=False), draws, reduce, candidates=True)
     poor = np.flatnonzero(~(size >= estimators.RELIABLE_SAMPLE_SIZE))
     if len(poor):
         raise CannotAnswer(

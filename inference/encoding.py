@@ -9,6 +9,7 @@ import numpy as np
 
 from inference import fields
 from inference.conditions import Conditions, conditions
+from inference.embedding import embedded
 from inference.engine import Arrays
 from inference.errors import FieldError
 from inference.groups import DrawsWork, ScoringNoise
@@ -57,5 +58,6 @@ def latents(loaded: Loaded, x: np.ndarray, given: Conditions, noise: ScoringNois
         for name, rows in groups.items():
             parts[name][first : first + len(rows)] = rows[:, 0]
 
-    yield DrawsWork("encode", x, noise, given, 1, keep)
+    data = yield from embedded(loaded, x)
+    yield DrawsWork("encode", data, noise, given, 1, keep)
     return parts

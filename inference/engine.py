@@ -25,7 +25,7 @@ class EngineLost(EngineError):
 
 
 class Engine(Protocol):
-    """Runs the four pure functions of one version.
+    """Runs the pure functions of one version.
 
     `run("decode", {"z": (n, K), "condition": (n,)})` returns `{"x": (n, *data shape)}`; names and order come from
     `Signature.inputs` and `Signature.outputs`. All floating arrays are float32, label conditions int64. Integer

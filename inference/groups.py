@@ -79,14 +79,14 @@ class ScoringNoise:
 
 
 class DrawsWork:
-    """Every row of x under `draws` noise draws: row r of the work is draw `r % draws` of its group.
+    """Every row of the data under `draws` noise draws: row r of the work is draw `r % draws` of its group.
 
     Args:
         operation: `score`, `infer` or `encode`.
-        x: rows (n, *data).
+        given: what the operation takes of the data, by its input's name; rows first.
         noise: the scoring noise.
         conditions: None where the operation takes none; else one that is broadcast or as many as rows, or with
-            `candidates` a set that every row of x meets in turn.
+            `candidates` a set that every row meets in turn.
         draws: noise draws per row and condition.
         reduce: takes finished groups, `(n, draws, ...)`, or `(n, candidates * draws, ...)`.
         candidates: whether every row meets every condition.
@@ -95,7 +95,7 @@ class DrawsWork:
     def __init__(
         self,
         operation: Operation,
-        x: np.ndarray,
+        given: Arrays,
         noise: ScoringNoise,
         conditions: Conditions | None,
         draws: int,
@@ -103,21 +103,21 @@ class DrawsWork:
         candidates: bool = False,
     ) -> None:
         self.operation = operation
-        self._x, self._noise, self._conditions, self._draws = x, noise, conditions, draws
+        self._given, self._noise, self._conditions, self._draws = given, noise, conditions, draws
         self._candidates = conditions.count if candidates and conditions is not None else 0
         self._size = draws * max(1, self._candidates)
         self._groups = Groups(self._size, reduce)
 
     @property
     def rows(self) -> int:
-        """Rows of x times conditions to try times draws."""
-        return len(self._x) * self._size
+        """Rows of data times conditions to try times draws."""
+        return len(next(iter(self._given.values()))) * self._size
 
     def inputs(self, start: int, stop: int) -> Arrays:
         """Expand rows [start, stop)."""
         flat = np.arange(start, stop)
         row = flat // self._size
-        inputs = {"x": self._x[row], **self._noise.take(start, stop)}
+        inputs = {name: array[row] for name, array in self._given.items()} | self._noise.take(start, stop)
         if self._conditions is not None:
             asked = flat // self._draws % self._candidates if self._candidates else row
             inputs.update(self._conditions.of_rows(asked))

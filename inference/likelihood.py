@@ -9,6 +9,7 @@ import numpy as np
 
 from inference import estimators, fields
 from inference.conditions import Conditions, conditions, describe
+from inference.embedding import embedded
 from inference.engine import Arrays
 from inference.errors import CannotAnswer, FieldError
 from inference.groups import DrawsWork, ScoringNoise
@@ -152,7 +153,8 @@ def score(
         out.error[rows] = np.nan if error is None else error
 
     noise = ScoringNoise(signature.noise, seed, draws)
-    yield DrawsWork("score", x, noise, None if labels else read, draws, reduce)
+    given = yield from embedded(loaded, x)
+    yield DrawsWork("score", given, noise, None if labels else read, draws, reduce)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Shapes of one row of every input and output of the four operations, by the signature."""
+"""Shapes of one row of every input and output of the operations, by the signature."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from model_store.signature import LabelCondition, NoCondition, Operation, Signat
 
 
 def input_shape(signature: Signature, name: str) -> tuple[int, ...]:
-    """Shape of one row of `x`, `condition` or a latent or noise part.
+    """Shape of one row of `x`, `condition`, the embedding, or a latent or noise part.
 
     >>> from model_store.signature import ArraySpec, Part
     >>> input_shape(Signature(data=ArraySpec(shape=(2,)), latent=(Part(name="z", shape=(3,)),), operations=()), "z")
@@ -14,6 +14,8 @@ def input_shape(signature: Signature, name: str) -> tuple[int, ...]:
     """
     if name == "x":
         return signature.data.shape
+    if name == "embedding" and signature.embedding is not None:
+        return signature.embedding
     if name == "condition":
         condition = signature.condition
         return () if isinstance(condition, LabelCondition | NoCondition) else condition.array.shape

@@ -42,9 +42,11 @@ def wanted(statistics: Any, levels: Any, samples: int, values: int = QUANTILE_VA
     if not isinstance(statistics, (list, tuple)) or not statistics:
         raise FieldError("/summary", f"expected {names}, got {fields.described(statistics)}")
     for place, name in enumerate(statistics):
-        if name not in STATISTICS or name in statistics[:place]:
-            found = "it twice" if name in STATISTICS else fields.described(name)
-            raise FieldError(f"/summary/{place}", f"expected {names}, each once, got {found}")
+        if name not in STATISTICS:
+            found = repr(name[:64]) if isinstance(name, str) else fields.described(name)
+            raise FieldError(f"/summary/{place}", f"expected one of {', '.join(STATISTICS)}, got {found}")
+        if name in statistics[:place]:
+            raise FieldError(f"/summary/{place}", f"expected each statistic once, got {name!r} twice")
     if samples < 2 and not {"sd", "covariance"}.isdisjoint(statistics):
         raise FieldError("/num_samples", "expected 2 or more, which sd and covariance need")
     if levels is not None and "quantiles" not in statistics:

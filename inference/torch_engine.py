@@ -58,7 +58,7 @@ class TorchEngine(ArrayEngine):
             model.load_state_dict(state)
         except RuntimeError as error:
             raise EngineError(f"weights: {error}") from error
-        self._functions = functions(model.to(self._place).eval())
+        self._functions = functions(model.to(self._place).eval(), embedded=signature.embedding is not None)
 
     def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
         """One eager call without gradients."""

@@ -21,7 +21,7 @@ class Work(Protocol):
 
     @property
     def operation(self) -> Operation:
-        """Which of the four functions the rows go through."""
+        """Which of the version's functions the rows go through."""
         ...
 
     @property

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Operation = Literal["decode", "encode", "score", "infer"]
+Operation = Literal["decode", "embed", "encode", "score", "infer"]
 
 
 class Frozen(BaseModel):
@@ -124,7 +124,9 @@ class Signature(Frozen):
 
     `latent` parts are standard normal at the boundary (`z`, and `v` for the relaxed condition's noise); `noise`
     parts feed `score`, `encode` and `infer`. No noise means an exact likelihood. `space` tells whether the
-    likelihood is of the data or of an auto-encoder's latent.
+    likelihood is of the data or of an auto-encoder's latent. With `embedding`, the shape of what an encoder makes of
+    one x, the operation `embed` makes it, and `score`, `encode` and `infer` take it in the place of x: the encoder runs
+    once for each x, not once for each of its noise draws. Without, they take x itself.
     """
 
     data: ArraySpec
@@ -132,7 +134,14 @@ class Signature(Frozen):
     latent: Annotated[tuple[Part, ...], Field(min_length=1)]
     noise: tuple[Part, ...] = ()
     space: Literal["data", "latent"] = "data"
+    embedding: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     operations: tuple[Operation, ...]
+
+    @model_validator(mode="after")
+    def _embedding_is_made(self) -> Signature:
+        if (self.embedding is None) == ("embed" in self.operations):
+            raise ValueError("embedding: expected its shape where there is an operation `embed`, and only there")
+        return self
 
     @property
     def exact(self) -> bool:
@@ -149,22 +158,26 @@ class Signature(Frozen):
         (('z', 'condition'), ('x',))
         """
         condition = () if self.condition.kind == "none" else ("condition",)
-        noise = _names(self.noise)
+        given = ("x" if self.embedding is None else "embedding", *_names(self.noise))
         match operation:
             case "decode":
                 return _names(self.latent) + condition
+            case "embed":
+                return ("x",)
             case "encode":
-                return ("x", *noise, *condition)
+                return given + condition
             case "score":
-                return ("x", *noise) if self.condition.kind == "label" else ("x", *noise, *condition)
+                return given if self.condition.kind == "label" else given + condition
             case "infer":
-                return ("x", *noise)
+                return given
 
     def outputs(self, operation: Operation) -> tuple[str, ...]:
         """Names of the graph outputs of `operation`, in order."""
         match operation:
             case "decode":
                 return ("x",)
+            case "embed":
+                return ("embedding",)
             case "encode":
                 return _names(self.latent)
             case "score":

@@ -114,7 +114,7 @@ def _pace(settings: Settings) -> Pace:
         short=settings.short_call_ms / 1000,
         long=settings.call_ms / 1000,
         most_rows=settings.batch_rows,
-        depth=1 if settings.device == "cpu" else 2,
+        depth=2,
     )
 
 

@@ -1,7 +1,8 @@
 """From a fitted model to the files of a version: architecture, weights stored once, one ONNX graph per operation.
 
 Every graph is run in ONNX Runtime from the very bytes that will be stored, at several batch sizes, and compared with
-torch in float64. The errors go into the manifest, and a few of the rows into the self-test probe.
+torch in float64; a graph that takes an embedding is run behind the one that makes it, so that its errors are those of
+the whole way from x. The errors go into the manifest, and a few of the rows into the self-test probe.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def export(
     model.eval()
     try:
         examples = _Examples(model, x, condition, seed)
-        traced = {name: (function, examples.inputs(function, 2)) for name, function in functions(model).items()}
-        protos = {str(name): trace(function, inputs) for name, (function, inputs) in traced.items()}
+        exported = functions(model)
+        protos = {str(name): trace(function, examples.inputs(function, 2)) for name, function in exported.items()}
         state = model.state_dict()
         weights = WeightsFile({name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()})
         for proto in protos.values():
@@ -71,12 +72,14 @@ def export(
         content, graphs = weights.finish(protos)
 
         reference = copy.deepcopy(model).double()
+        whole = functions(reference) | functions(reference, embedded=False)
+        sessions = {name: session_of(graphs[name], content) for name in exported}
         errors: dict[str, GraphError] = {}
         probe: Arrays = {}
-        for name, function in functions(reference).items():
-            session = session_of(graphs[name], content)
-            errors[name] = _measure(function, session, examples, batch_sizes, tolerance)
-            probe |= _probe_rows(function, session, examples)
+        for name, function in exported.items():
+            way = _Way(whole[name], sessions[name], sessions["embed"] if function.embedded else None)
+            errors[name] = _measure(way, examples, batch_sizes, tolerance)
+            probe |= _probe_rows(function, sessions[name], examples)
     finally:
         model.train(was_training)
     files = {f"{name}.onnx": graph for name, graph in graphs.items()}
@@ -113,6 +116,8 @@ class _Examples:
             with torch.no_grad():
                 x = model.decode(tuple(self._tensors[part.name] for part in model.latent), condition)
         self._tensors["x"] = x.to(torch.get_default_dtype())
+        with torch.no_grad():
+            self._tensors["embedding"] = model.embed(self._tensors["x"])
 
     def inputs(self, function: Function, rows: int) -> tuple[Tensor, ...]:
         """The first `rows` rows, from the start again when there are fewer."""
@@ -136,8 +141,23 @@ class _Examples:
         return None
 
 
-def _run(function: Function, session: onnxruntime.InferenceSession, inputs: tuple[Tensor, ...]) -> Arrays:
-    feeds = {name: tensor.numpy() for name, tensor in zip(function.inputs, inputs, strict=True)}
+@dataclass(frozen=True)
+class _Way:
+    """From the inputs of `function`, which takes x itself, to its outputs by graphs: `embed`, if any, then `of`."""
+
+    function: Function
+    of: onnxruntime.InferenceSession
+    embed: onnxruntime.InferenceSession | None
+
+    def run(self, inputs: tuple[Tensor, ...]) -> Arrays:
+        """What the graphs answer."""
+        feeds = {name: tensor.numpy() for name, tensor in zip(self.function.inputs, inputs, strict=True)}
+        if self.embed is not None:
+            (feeds["embedding"],) = self.embed.run(["embedding"], {"x": feeds.pop("x")})
+        return _run(self.function, self.of, feeds)
+
+
+def _run(function: Function, session: onnxruntime.InferenceSession, feeds: Arrays) -> Arrays:
     outputs = session.run(list(function.outputs), feeds)
     return dict(zip(function.outputs, (np.asarray(output) for output in outputs), strict=True))
 
@@ -149,22 +169,16 @@ def _expected(function: Function, inputs: tuple[Tensor, ...]) -> Arrays:
     return {name: tensor.numpy() for name, tensor in zip(function.outputs, tensors, strict=True)}
 
 
-def _measure(
-    function: Function,
-    session: onnxruntime.InferenceSession,
-    examples: _Examples,
-    batch_sizes: tuple[int, ...],
-    tolerance: float,
-) -> GraphError:
+def _measure(way: _Way, examples: _Examples, batch_sizes: tuple[int, ...], tolerance: float) -> GraphError:
     """Largest |graph - torch|, and the same relative to the largest |torch| of that output.
 
     Integers may fall to the other side of a rounding: one level, in one of a hundred elements.
     """
     absolute = relative = 0.0
-    apart = _apart(function, session, examples, batch_sizes)
+    function, apart = way.function, _apart(way, examples, batch_sizes)
     for rows in batch_sizes:
         inputs = examples.inputs(function, rows)
-        got, expected = _run(function, session, inputs), _expected(function, inputs)
+        got, expected = way.run(inputs), _expected(function, inputs)
         for name, reference in expected.items():
             if got[name].shape != reference.shape:
                 raise ExportError(
@@ -190,16 +204,14 @@ def _measure(
     return GraphError(max_abs=absolute, max_rel=relative, batch_sizes=batch_sizes, batch_bound=bound)
 
 
-def _apart(
-    function: Function, session: onnxruntime.InferenceSession, examples: _Examples, batch_sizes: tuple[int, ...]
-) -> float:
+def _apart(way: _Way, examples: _Examples, batch_sizes: tuple[int, ...]) -> float:
     """Largest |one answer - another| / max(1, |answer|) to the same row, in batches of other sizes or one place on."""
     most = max(batch_sizes)
-    inputs = examples.inputs(function, most)
-    whole = _run(function, session, inputs)
-    rolled = _run(function, session, tuple(tensor.roll(1, 0) for tensor in inputs))
+    inputs = examples.inputs(way.function, most)
+    whole = way.run(inputs)
+    rolled = way.run(tuple(tensor.roll(1, 0) for tensor in inputs))
     others = [{name: np.roll(output, -1, 0) for name, output in rolled.items()}]
-    others += [_run(function, session, examples.inputs(function, rows)) for rows in batch_sizes if rows != most]
+    others += [way.run(examples.inputs(way.function, rows)) for rows in batch_sizes if rows != most]
     differences = (
         np.abs(output - whole[name][: len(output)]) / np.maximum(1, np.abs(output))
         for other in others
@@ -222,9 +234,10 @@ def _check_integers(function: Function, difference: np.ndarray) -> None:
 
 
 def _probe_rows(function: Function, session: onnxruntime.InferenceSession, examples: _Examples) -> Arrays:
-    inputs = examples.inputs(function, PROBE_ROWS)
-    outputs = _run(function, session, inputs)
-    named = {f"input.{name}": tensor.numpy() for name, tensor in zip(function.inputs, inputs, strict=True)}
+    inputs = zip(function.inputs, examples.inputs(function, PROBE_ROWS), strict=True)
+    feeds = {name: tensor.numpy() for name, tensor in inputs}
+    outputs = _run(function, session, feeds)
+    named = {f"input.{name}": array for name, array in feeds.items()}
     named |= {f"output.{name}": output for name, output in outputs.items()}
     return {f"{function.operation}.{name}": np.ascontiguousarray(array) for name, array in named.items()}
 

@@ -39,6 +39,7 @@ def signature_of(
         latent=tuple(_part(part) for part in model.latent),
         noise=tuple(_part(part) for part in model.noise),
         space=model.space,
+        embedding=model.embedding_shape,
         operations=model.operations,
     )
 

@@ -35,9 +35,8 @@ class SplineCoupling(Coupling):
         bound: float = 5.0,
         **halving: Unpack[Halving],
     ) -> None:
-        spline = RationalQuadratic(bins, bound)
-        super().__init__(features, conditioner, condition, parameters=spline.parameters_per_element, **halving)
-        self.spline = spline
+        super().__init__(features, conditioner, condition, parameters=3 * bins - 1, **halving)
+        self.spline = RationalQuadratic(self.moved, bins, bound)
 
     def transform(self, moved: Tensor, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         """The spline, upwards."""
@@ -51,4 +50,4 @@ class SplineCoupling(Coupling):
 
     def _raw(self, passed: Tensor, c: Condition) -> Tensor:
         columns = self.conditioner.columns(passed, c).unsqueeze(1)
-        return columns.view(self.moved, self.spline.parameters_per_element, passed.shape[0])
+        return columns.view(self.moved, self.spline.parameters_per_element, -1)

@@ -1,4 +1,4 @@
-"""What every model answers: four pure functions of tensors, with all randomness as an input."""
+"""What every model answers: pure functions of tensors, with all randomness as an input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from flows.config import ConditionConfig, CouplingConfig, Data, JointConfig, LatentConfig
 
-Operation = Literal["decode", "encode", "score", "infer"]
+Operation = Literal["decode", "embed", "encode", "score", "infer"]
 Tensors = tuple[Tensor, ...]
 
 
@@ -29,13 +29,15 @@ class Model(nn.Module, ABC):
     Raw conditions at the boundary are int64 (rows,) for labels, (rows, M) for vectors, (rows, C, H, W) for images in
     data units, and None. Integer data are float tensors with values 0..levels-1, and their density is the mass of
     the integers. `latent` parts are standard normal; `noise` parts are what `log_weight` needs to be an unbiased
-    estimate (of the density, over draws of the noise); a model without noise is exact.
+    estimate (of the density, over draws of the noise); a model without noise is exact. `embedding_shape` is that of a
+    row of `embed(x)` in families that have an encoder, else None.
     """
 
     config: JointConfig | CouplingConfig | LatentConfig
     latent: tuple[Part, ...]
     noise: tuple[Part, ...] = ()
     space: Literal["data", "latent"] = "data"
+    embedding_shape: tuple[int, ...] | None = None
 
     @property
     def data(self) -> Data:
@@ -49,8 +51,17 @@ class Model(nn.Module, ABC):
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Which of the four functions the model has."""
+        """Which of these functions the model has."""
         return ("decode", "encode", "score")
+
+    def embed(self, x: Tensor) -> Tensor:
+        """u = encoder(x), all that `encode`, `score` and `infer` know of x; without an encoder x itself."""
+        return x
+
+    @property
+    def of_embedding(self) -> Model:
+        """The model of u: score(x, noise, condition) = of_embedding.score(embed(x), noise, condition)."""
+        return self
 
     @abstractmethod
     def decode(self, latent: Tensors, condition: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ class LatentFlow(Model):
     """u = encoder(x), log p(u | C) by the inner flow; decode: x = decoder(flow^-1(z; C)).
 
     The likelihood is of the latent u (`space` is "latent"), not of x. Images are scaled to [0, 1]: integers are divided
-    by levels - 1, real images must lie there already. Training composes `scale`, `latents`, `latent_log_weight` and
+    by levels - 1, real images must lie there already. Training composes `scale`, `embed`, `latent_log_weight` and
     `autoencoder.decode` into its objective, with noise on u or not.
     """
 
@@ -31,24 +31,30 @@ class LatentFlow(Model):
         self.autoencoder = autoencoder
         self.flow = flow
         self.latent, self.noise = flow.latent, flow.noise
+        self.embedding_shape = (config.autoencoder.latent,)
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Those of the inner flow."""
-        return self.flow.operations
+        """Those of the inner flow, and `embed`."""
+        return ("decode", "embed", *self.flow.operations[1:])
 
     def scale(self, x: Tensor) -> Tensor:
         """Data units to [0, 1]."""
         levels = self.config.data.levels
         return x if levels is None else x * (1 / (levels - 1))
 
-    def latents(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """u = encoder(x): (rows, *data shape) in data units to (rows, latent); with gradients to the encoder."""
         return self.autoencoder.encode(self.scale(x))
 
+    @property
+    def of_embedding(self) -> Model:
+        """The inner flow."""
+        return self.flow
+
     def reconstruct(self, x: Tensor) -> Tensor:
         """decoder(encoder(x)) in data units; integers are rounded."""
-        return self._unscaled(self.autoencoder.decode(self.latents(x)))
+        return self._unscaled(self.autoencoder.decode(self.embed(x)))
 
     def latent_log_weight(self, u: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
         """The inner flow's log-weight of u; with gradient "stop" no gradient goes back to u."""
@@ -60,29 +66,29 @@ class LatentFlow(Model):
 
     def encode(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensors:
         """The flow's latent of u = encoder(x)."""
-        return self.flow.encode(self.latents(x), noise, condition)
+        return self.flow.encode(self.embed(x), noise, condition)
 
     def log_weight(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
         """The inner flow's log-weight of u = encoder(x): (rows,), in units of the latent."""
-        return self.latent_log_weight(self.latents(x), noise, condition)
+        return self.latent_log_weight(self.embed(x), noise, condition)
 
     def score(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
         """The inner flow's score of u = encoder(x)."""
-        return self.flow.score(self.latents(x), noise, condition)
+        return self.flow.score(self.embed(x), noise, condition)
 
     def infer(self, x: Tensor, noise: Tensors) -> tuple[Tensor, Tensor]:
         """The inner flow's reading of the condition off u = encoder(x)."""
-        return self.flow.infer(self.latents(x), noise)
+        return self.flow.infer(self.embed(x), noise)
 
     @torch.no_grad()
     def fit_preprocessing(self, x: Tensor, condition: Tensor | None) -> None:
         """Fit the inner flow's scalings to the latents of x as they are now."""
-        self.flow.fit_preprocessing(self.latents(x), condition)
+        self.flow.fit_preprocessing(self.embed(x), condition)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> None:
         """Initialise the inner flow's bijections on the latents of one batch as they are now."""
-        self.flow.initialize(self.latents(x), noise, condition)
+        self.flow.initialize(self.embed(x), noise, condition)
 
     def _unscaled(self, image: Tensor) -> Tensor:
         levels = self.config.data.levels

@@ -18,8 +18,7 @@ def card(name: str, report: Report) -> str:
         f"A flow that was exported elsewhere and published as ONNX graphs ({report.parameters:,} parameters): "
         f"{_array(signature.data)}, given {_condition(signature)}. Its likelihood is of the {signature.space}, "
         f"{exact}.",
-        "Nothing is known here of its data or of how well it fits them: it was published without an evaluation, so "
-        "`/loglik` answers no percentiles.",
+        _fit(report),
         *_example(name, signature),
         "## What the trial saw",
         f"On noise, in {text(report.runtime)}:",
@@ -34,6 +33,21 @@ def card(name: str, report: Report) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _fit(report: Report) -> str:
+    known = report.reference
+    if known is None:
+        return (
+            "Nothing is known here of its data or of how well it fits them: it was published without an evaluation, so "
+            "`/loglik` answers no percentiles."
+        )
+    draws = "" if report.signature.exact else f" with {known.scores.draws} draws of noise"
+    return (
+        f"Of its data {known.rows:,} reference rows are known: their mean negative log-likelihood{draws} is "
+        f"{known.nll:.4f} nats ({known.rows - known.finite:,} rows without any mass left out), and the percentiles of "
+        "`/loglik` are read against them."
+    )
 
 
 def _array(spec: ArraySpec) -> str:

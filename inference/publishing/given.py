@@ -19,7 +19,7 @@ MOST_ELEMENTS = 1 << 24  # of one row of any input: a 4096 x 4096 image
 MOST_AXES = 4
 PRIOR_ROWS = 4096
 RESERVED = frozenset({"x", "condition", "log_weight", "estimate"})
-OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+OPERATIONS: tuple[Operation, ...] = tuple(name for name in get_args(Operation) if name != "embed")
 
 
 class Refusal(ValueError):
@@ -27,11 +27,16 @@ class Refusal(ValueError):
 
 
 class Given(Frozen):
-    """Paths of what is to be published; external data of a graph lie beside it."""
+    """Paths of what is to be published; external data of a graph lie beside it.
+
+    `reference`: rows whose scores are stored with the version, taken with `draws` draws of noise.
+    """
 
     signature: Path
     graphs: dict[Operation, Path]
     prior_sample: Path | None = None
+    reference: Path | None = None
+    draws: int = 64
 
 
 def read_signature(given: Given) -> Signature:

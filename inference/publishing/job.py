@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inference.publishing.given import Given
-from model_store.manifest import Probe
+from model_store.manifest import Probe, ValidationScores
 from model_store.signature import Frozen, Operation, Signature
 
 REFUSED = 3  # exit status
@@ -54,6 +54,16 @@ class GraphFacts(Frozen):
     opset: int
 
 
+class Reference(Frozen):
+    """Scores of reference rows: digest of the file, how many rows and how many of them finite, their mean -log p."""
+
+    digest: str
+    rows: int
+    finite: int
+    nll: float
+    scores: ValidationScores
+
+
 class Report(Frozen):
     """What a trial found out about a flow that passed."""
 
@@ -63,3 +73,4 @@ class Report(Frozen):
     graphs: dict[Operation, GraphFacts]
     checks: tuple[Check, ...]
     runtime: str
+    reference: Reference | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from inference.graph_checks import WEIGHTS
 from inference.loading import PRIOR_SAMPLE
@@ -12,7 +13,7 @@ from inference.publishing.given import Given
 from inference.publishing.job import SEED, Limits, Report
 from inference.publishing.sandbox import TrialFailed, run_trial
 from model_store.code_version import code_version
-from model_store.manifest import Draft, Lineage, Manifest
+from model_store.manifest import Draft, Lineage, Manifest, ValidationScores
 from model_store.names import check_alias, check_name
 from model_store.store import CHAMPION, Store
 
@@ -51,18 +52,25 @@ def _files(folder: Path, report: Report) -> dict[str, Path]:
 
 def _draft(name: str, report: Report) -> Draft:
     graphs = {operation: facts.model_dump() for operation, facts in report.graphs.items()}
+    metrics: dict[str, Any] = {"trial": {one.name: one.value for one in report.checks if one.value is not None}}
+    config: dict[str, Any] = {"graphs": graphs, "runtime": report.runtime}
+    reference = report.reference
+    if reference is not None:
+        metrics |= {"reference_rows": reference.rows, "reference_nll": reference.nll, "draws": reference.scores.draws}
+        config["reference"] = reference.digest
     return Draft(
         name=name,
         signature=report.signature,
         family="onnx",
         parameters=report.parameters,
-        metrics={"trial": {one.name: one.value for one in report.checks if one.value is not None}},
+        validation_scores=ValidationScores() if reference is None else reference.scores,
+        metrics=metrics,
         probe=report.probe,
         lineage=Lineage(
             recipe="publish-onnx",
             seed=SEED,
             data_digest="unknown",
             code_version=code_version(),
-            config={"graphs": graphs, "runtime": report.runtime},
+            config=config,
         ),
     )

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import inference
+from inference.publishing import isolated
 from inference.publishing.given import Given
 from inference.publishing.job import REFUSED, Job, Limits, Report
 from model_store.signature import Operation
@@ -34,7 +35,7 @@ def run_trial(given: Given, limits: Limits, folder: Path) -> Report:
     (folder / "job.json").write_text(Job(given=_absolute(given), limits=limits).model_dump_json())
     with (folder / "stderr.txt").open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "inference.publishing.trial", str(folder)],
+            [sys.executable, "-P", isolated.__file__, str(folder)],
             cwd=folder,
             env=_environment(folder),
             stdin=subprocess.DEVNULL,
@@ -61,7 +62,9 @@ def run_trial(given: Given, limits: Limits, folder: Path) -> Report:
 def _absolute(given: Given) -> Given:
     graphs: dict[Operation, Path] = {operation: path.absolute() for operation, path in given.graphs.items()}
     prior = None if given.prior_sample is None else given.prior_sample.absolute()
-    return Given(signature=given.signature.absolute(), graphs=graphs, prior_sample=prior)
+    reference = None if given.reference is None else given.reference.absolute()
+    paths = {"signature": given.signature.absolute(), "graphs": graphs, "prior_sample": prior, "reference": reference}
+    return given.model_copy(update=paths)
 
 
 def _environment(folder: Path) -> dict[str, str]:

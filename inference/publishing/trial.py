@@ -1,14 +1,13 @@
 """The trial: in a process of its own, under limits, foreign graphs become the files of a version and must pass as one.
 
-`python -m inference.publishing.trial FOLDER` reads `FOLDER/job.json`, and writes the files into `FOLDER/files` and what
-was found into `FOLDER/report.json`; a refusal goes into `FOLDER/refusal.txt`, with exit status 3. Whatever a hostile
-graph does to ONNX Runtime, it does here.
+`main(FOLDER)` reads `FOLDER/job.json`, and writes the files into `FOLDER/files` and what was found into
+`FOLDER/report.json`; a refusal goes into `FOLDER/refusal.txt`, with exit status 3. Whatever a hostile graph does to
+ONNX Runtime, it does here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from inference.onnx_engine import OnnxEngine
 from inference.publishing.checks import check, example_inputs
 from inference.publishing.given import Given, Refusal, beside, read_file, read_prior_sample, read_signature
 from inference.publishing.job import REFUSED, SEED, Check, GraphFacts, Job, Report
+from inference.publishing.reference import score_reference
 from inference.publishing.rewriting import Rewritten, WeightsFile, rewrite
 from inference.weights import read_tensors
 from model_store.manifest import Draft, Lineage, Probe, unpublished
@@ -63,7 +63,13 @@ def try_out(given: Given) -> tuple[Report, dict[str, bytes]]:
         checks=tuple(checks),
         runtime=f"onnxruntime {onnxruntime.__version__}",
     )
-    load_version(unpublished(_draft(report), files), files).close()
+    loaded = load_version(unpublished(_draft(report), files), files)
+    try:
+        if given.reference is not None:
+            reference = score_reference(loaded, given.reference, given.draws)
+            report = report.model_copy(update={"reference": reference})
+    finally:
+        loaded.close()
     return report, files
 
 
@@ -114,12 +120,14 @@ def _draft(report: Report) -> Draft:
     )
 
 
-def main(folder: Path) -> int:
-    """Run the job of `folder`; the exit status."""
+def main(folder: Path, connected: str | None) -> int:
+    """Run the job of `folder`; the exit status. `connected`: why this process still has the network, None if not."""
     job = Job.model_validate_json((folder / "job.json").read_bytes())
     job.limits.apply()
     try:
         report, files = try_out(job.given)
+        said = "the trial had none" if connected is None else f"the trial had it: {connected}"
+        report = report.model_copy(update={"checks": (*report.checks, Check(name="network", result=said))})
         (folder / "files").mkdir()
         for path, content in files.items():
             (folder / "files" / path).write_bytes(content)
@@ -132,7 +140,3 @@ def main(folder: Path) -> int:
         return 0
     (folder / "refusal.txt").write_text(message[:2000])
     return REFUSED
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

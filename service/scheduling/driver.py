@@ -73,7 +73,8 @@ class Driver:
     def __init__(self, pace: Pace, on_batch: OnBatch = lambda *_: None, layout: Layout | None = None) -> None:
         self._layout = layout or Dense()
         self._costs: defaultdict[Kind, Cost] = defaultdict(Cost)
-        self._scheduler = Scheduler(pace, self._costs.__getitem__)
+        self._devices: dict[Kind, str] = {}
+        self._scheduler = Scheduler(pace, self._costs.__getitem__, lambda kind: self._devices[kind] != "cpu")
         self._on_batch = on_batch
         self._engine = ThreadPoolExecutor(1, "condflow-engine")
         self._wake = asyncio.Event()
@@ -117,7 +118,9 @@ class Driver:
         if self._loop is None:
             self._loop = asyncio.create_task(self._serve(), name="condflow-scheduler")
         done = asyncio.get_running_loop().create_future()
-        job = _Asked(_kind(loaded, work.operation), tenant, work.rows, deadline, loaded=loaded, work=work, done=done)
+        kind = _kind(loaded, work.operation)
+        self._devices[kind] = loaded.engine.device
+        job = _Asked(kind, tenant, work.rows, deadline, loaded=loaded, work=work, done=done)
         self._scheduler.submit(job)
         self._wake.set()
         try:

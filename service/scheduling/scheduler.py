@@ -26,7 +26,7 @@ Kind = Hashable
 @dataclass(frozen=True)
 class Pace:
     """Seconds of an engine call while a smaller job waits (`short`), and else (`long`); rows of a call at most;
-    `depth`: calls handed out at once, 2 where the next one is prepared while the device computes."""
+    `depth`: calls handed out at once where the next ones are prepared while a device computes."""
 
     short: float = 0.0025
     long: float = 0.010
@@ -88,10 +88,13 @@ class Scheduler:
     asked for by one tenant slows another down by no more than one tenant more. A job leads for the first time within
     `2 n m (long + quantum)` seconds of engine time, and the calls in flight, where n tenants wait and its own has m
     jobs (`quantum` = `short`; where a single row, or twice what any call costs, takes longer than `long`, that counts).
+
+    `prefetches`: whether calls of a kind leave the host free, so that the next one is formed before they end.
     """
 
     pace: Pace = field(default_factory=Pace)
     cost: Callable[[Kind], Cost] = field(default_factory=lambda: defaultdict[Kind, Cost](Cost).__getitem__)
+    prefetches: Callable[[Kind], bool] = lambda kind: True
 
     def __post_init__(self) -> None:
         self.in_flight: dict[Batch, float] = {}
@@ -156,7 +159,8 @@ class Scheduler:
 
     def pull(self) -> Batch | None:
         """The next engine call, or None: nothing waits, or as many calls are out as may be."""
-        if len(self.in_flight) >= self.pace.depth:
+        depth = self.pace.depth if all(self.prefetches(batch.kind) for batch in self.in_flight) else 1
+        if len(self.in_flight) >= depth:
             return None
         batch = self._second_try() or self._form()
         if batch is not None:

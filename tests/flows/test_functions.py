@@ -15,7 +15,9 @@ EVERY = pytest.mark.parametrize("name", CATALOGUE)
 
 def tensors_of(model: Model, rows: int = 3) -> dict[str, Tensor]:
     x, noise, condition = random_inputs(model, rows)
-    named = {"x": x} | {part.name: tensor for part, tensor in zip(model.noise, noise, strict=True)}
+    named = {"x": x, "embedding": model.embed(x)} | {
+        part.name: tensor for part, tensor in zip(model.noise, noise, strict=True)
+    }
     named |= {part.name: tensor for part, tensor in zip(model.latent, random_latent(model, rows), strict=True)}
     return named if condition is None else named | {"condition": condition}
 
@@ -32,14 +34,19 @@ def test_names_and_order_are_those_of_the_signature(name: str) -> None:
         assert function.outputs == signature.outputs(operation)
 
 
+@pytest.mark.parametrize("embedded", (True, False))
 @EVERY
-def test_functions_answer_what_the_model_answers(name: str) -> None:
+def test_functions_answer_what_the_model_answers(name: str, embedded: bool) -> None:
     model = random_model(CATALOGUE[name])
     named = tensors_of(model)
     x, condition = named["x"], named.get("condition")
     noise = tuple(named[part.name] for part in model.noise)
     latent = tuple(named[part.name] for part in model.latent)
-    answers = {name: function(*(named[key] for key in function.inputs)) for name, function in functions(model).items()}
+    made = functions(model, embedded=embedded)
+    if not embedded:
+        del named["embedding"]
+        assert "embed" not in made
+    answers = {name: function(*(named[key] for key in function.inputs)) for name, function in made.items()}
     assert torch.equal(answers["decode"], model.decode(latent, condition))
     for got, expected in zip(answers["encode"], model.encode(x, noise, condition), strict=True):
         assert torch.equal(got, expected)

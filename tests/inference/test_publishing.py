@@ -16,6 +16,7 @@ from onnx.external_data_helper import set_external_data
 from inference import answer, encode, infer_condition, load, log_likelihood, sample
 from inference.errors import LoadError, SignatureMismatch
 from inference.graph_checks import WEIGHTS
+from inference.publishing import publish
 from inference.publishing.given import Given, Refusal, read_signature
 from inference.publishing.trial import try_out
 from inference.weights import read_tensors
@@ -137,6 +138,78 @@ def test_the_command_publishes_what_answers(tmp_path: Path) -> None:
     beside_a_gpu = load(store, "mine", device="cuda")  # there is no architecture to build there
     assert beside_a_gpu.engine.device == "cpu"
     beside_a_gpu.close()
+
+
+class TestReference:
+    """`--reference`: scores of rows, as /loglik gives them, against which it then tells percentiles."""
+
+    def rows(self, count: int = 200) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(3)
+        condition = rng.integers(0, 3, count)
+        x = handmade.MEANS[condition] + handmade.SCALES * rng.standard_normal((count, 2))
+        return {"x": x.astype(np.float32), "condition": condition}
+
+    def given(self, folder: Path, version: Version, **arrays: np.ndarray) -> Given:
+        np.savez(folder / "rows.npz", **arrays)
+        return write(folder, version).model_copy(update={"reference": folder / "rows.npz", "draws": 16})
+
+    def test_percentiles_are_read_against_it(self, tmp_path: Path) -> None:
+        rows = self.rows()
+        store = Store.open(tmp_path / "store")
+        manifest, report = publish(self.given(tmp_path, handmade.labels(), **rows), store, "mine")
+        assert report.reference is not None and report.reference.rows == 200
+        scores = manifest.validation_scores
+        assert (len(scores.conditional), len(scores.marginal), scores.draws) == (200, 200, 1)
+        assert manifest.metrics["reference_nll"] == pytest.approx(-np.mean(scores.conditional), abs=1e-3)
+        loaded = load(store, "mine")
+        for condition, stored in ((rows["condition"], scores.conditional), (None, scores.marginal)):
+            found = answer(loaded.engine, log_likelihood(loaded, rows["x"], condition))
+            np.testing.assert_allclose(np.sort(found.log_likelihood), stored, atol=1e-4)
+            assert found.percentile is not None and found.p_value is not None
+            assert np.corrcoef(found.percentile, found.log_likelihood.argsort().argsort())[0, 1] > 0.999
+        far = answer(loaded.engine, log_likelihood(loaded, [50.0, 50.0], 0))
+        assert far.percentile is not None and far.p_value is not None
+        assert far.percentile[0] == 0 and far.p_value[0] < 0.01
+        assert "200 reference rows" in store.read(manifest, "card.md").decode()
+        loaded.close()
+
+    def test_class_names_will_do(self, tmp_path: Path) -> None:
+        rows = self.rows()
+        by_name = {**rows, "condition": np.array(handmade.CLASSES)[rows["condition"]]}
+        one, _ = try_out(self.given(tmp_path, handmade.labels(), **rows))
+        two, _ = try_out(self.given(tmp_path, handmade.labels(), **by_name))
+        assert one.reference is not None and two.reference is not None
+        assert one.reference.scores == two.reference.scores and one.reference.digest != two.reference.digest
+
+    def test_noise_is_drawn_as_often_as_asked(self, tmp_path: Path) -> None:
+        rows = {**self.rows(30), "x": self.rows(30)["x"][:, :1]}
+        store = Store.open(tmp_path / "store")
+        manifest, _ = publish(self.given(tmp_path, handmade.padded_labels(), **rows), store, "mine")
+        assert manifest.validation_scores.draws == 16
+        loaded = load(store, "mine")
+        found = answer(loaded.engine, log_likelihood(loaded, rows["x"], rows["condition"]))
+        assert found.draws == 16 and found.percentile is not None
+        np.testing.assert_allclose(np.sort(found.log_likelihood), manifest.validation_scores.conditional, atol=1e-3)
+        loaded.close()
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"condition": None}, r"expected the arrays \['condition', 'x'\], got \['x'\]"),
+            ({"y": np.zeros(3)}, r"got \['condition', 'x', 'y'\]"),
+            ({"x": np.zeros((200, 3))}, r"rows.npz: x: expected shape \[200, 2\], got \[200, 3\]"),
+            ({"x": np.full((200, 2), np.nan)}, "rows.npz: x/0/0: expected a finite number"),
+            ({"condition": np.full(200, 3)}, "rows.npz: condition/0: expected a class index 0..2"),
+            ({"condition": np.zeros(3, int)}, "as many conditions as rows"),
+            ({"x": np.zeros((19, 2)), "condition": np.zeros(19, int)}, "19 of 19 rows have a finite log-likelihood"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(
+        self, change: dict[str, np.ndarray | None], message: str, tmp_path: Path
+    ) -> None:
+        arrays = {name: array for name, array in {**self.rows(), **change}.items() if array is not None}
+        with pytest.raises(Refusal, match=message):
+            try_out(self.given(tmp_path, handmade.labels(), **arrays))
 
 
 class TestContradictions:

@@ -63,6 +63,9 @@ def test_numbers_beyond_floats(service: Running) -> None:
     ("change", "pointer", "said"),
     [
         ({"seed": 1.5}, "/seed", "expected an integer 0..9007199254740991, got 1.5"),
+        ({"summary": ["median"]}, "/summary/0", "expected one of mean, sd, quantiles, covariance, got 'median'"),
+        ({"summary": ["mean", 3]}, "/summary/1", "expected one of mean, sd, quantiles, covariance, got 3"),
+        ({"summary": ["sd", "sd"]}, "/summary/1", "expected each statistic once, got 'sd' twice"),
         ({"seed": "7"}, "/seed", "expected an integer 0..9007199254740991, got a string"),
         ({"shared_latent": 1}, "/shared_latent", "expected true or false, got 1"),
         ({"model": "m" * 300}, "/model", "expected a string of 1..200 characters, got a string of 300"),

@@ -35,7 +35,9 @@ def exported(name: str) -> tuple[Model, Export]:
 
 def tensors_of(model: Model, rows: int) -> dict[str, Tensor]:
     x, noise, condition = random_inputs(model, rows, seed=11)
-    named = {"x": x} | {part.name: tensor for part, tensor in zip(model.noise, noise, strict=True)}
+    named = {"x": x, "embedding": model.embed(x)} | {
+        part.name: tensor for part, tensor in zip(model.noise, noise, strict=True)
+    }
     named |= {part.name: tensor for part, tensor in zip(model.latent, random_latent(model, rows), strict=True)}
     return named if condition is None else named | {"condition": condition}
 

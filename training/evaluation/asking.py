@@ -11,6 +11,7 @@ import numpy as np
 from inference import estimators
 from inference.condition_inference import InferredConditions, InferredLabels, infer_condition
 from inference.conditions import Conditions
+from inference.embedding import embedded
 from inference.encoding import latents
 from inference.engine import Arrays
 from inference.groups import DrawsWork, ScoringNoise
@@ -109,7 +110,8 @@ def _class_scores(loaded: Loaded, split: Split, draws: int, seed: int) -> Questi
         by_class[rows] = estimators.log_mean_exp(weights)
         size[rows] = estimators.effective_sample_size(weights[np.arange(len(weights)), labels[rows]])
 
-    yield DrawsWork("score", split.x, ScoringNoise(loaded.signature.noise, seed, draws), None, draws, reduce)
+    given = yield from embedded(loaded, split.x)
+    yield DrawsWork("score", given, ScoringNoise(loaded.signature.noise, seed, draws), None, draws, reduce)
     return by_class, size
 
 

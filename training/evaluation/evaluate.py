@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from inference.loaded import Loaded
+from inference.validation import validation_scores
 from model_store.manifest import Calibration, ValidationScores
 from training.datasets.base import Dataset, Split
 from training.evaluation.asking import Asked
@@ -19,7 +20,7 @@ from training.evaluation.conditions import conditions_section
 from training.evaluation.history import history_section, stem
 from training.evaluation.labels import labels_section, validation_temperature
 from training.evaluation.latents import latents_section, reconstruction_section
-from training.evaluation.likelihoods import likelihood_section, validation_scores
+from training.evaluation.likelihoods import likelihood_section
 from training.evaluation.samples import forecast_section, samples_section, two_sample_section
 from training.evaluation.section import Section
 from training.recipe import EvaluationSettings
@@ -82,7 +83,8 @@ def evaluate(
     files = {"card.md": text.encode(), "metrics.json": (json.dumps(metrics, indent=2) + "\n").encode()}
     files |= {picture.path: picture.content for section in sections for picture in section.pictures}
     files |= {f"{stem(phase)}.csv": content for phase, content in (histories or {}).items()}
-    return Evaluation(metrics, files, calibration, validation_scores(validated, asked.draws), prior)
+    stored = validation_scores(validated.conditional, validated.marginal, asked.draws)
+    return Evaluation(metrics, files, calibration, stored, prior)
 
 
 def _pictures(asked: Asked, dataset: Dataset, test: Split, settings: EvaluationSettings) -> list[Section]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from inference.estimators import RELIABLE_SAMPLE_SIZE
-from model_store.manifest import ValidationScores
 from model_store.signature import Signature
 from training.datasets.base import Split, Truth
 from training.evaluation.asking import Asked, Scores
 from training.evaluation.section import Line, Section, nats
-
-_STORED = 2000
 
 
 def likelihood_section(asked: Asked, test: Split, scores: Scores, truth: Truth | None) -> Section:
@@ -57,18 +54,6 @@ def likelihood_section(asked: Asked, test: Split, scores: Scores, truth: Truth |
             )
         )
     return Section("Likelihood", metrics, tuple(lines))
-
-
-def validation_scores(scores: Scores, draws: int) -> ValidationScores:
-    """The sorted log-likelihoods of at most 2,000 validation rows, to four decimals; infinite ones are left out."""
-    return ValidationScores(draws=draws, conditional=_stored(scores.conditional), marginal=_stored(scores.marginal))
-
-
-def _stored(values: np.ndarray | None) -> tuple[float, ...]:
-    if values is None:
-        return ()
-    finite = values[:_STORED][np.isfinite(values[:_STORED])]
-    return tuple(round(float(value), 4) for value in np.sort(finite))
 
 
 def _of_what(signature: Signature, draws: int) -> str:

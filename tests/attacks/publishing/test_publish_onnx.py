@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +16,14 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
 from inference.errors import ForeignExternalData, ForeignOperator, LoadError, MalformedGraph, WrongShape
-from inference.publishing import Limits, TrialFailed, publish, sandbox
+from inference.publishing import Limits, TrialFailed, isolated, publish, sandbox
 from inference.publishing.given import Refusal
 from inference.publishing.trial import try_out
 from model_store.manifest import Draft
 from model_store.store import Store
 from tests.inference import handmade
 from tests.inference.brought import Change, write
+from tests.service.harness import until
 
 SMALL = Limits(memory=1024, seconds=20)
 
@@ -102,6 +107,77 @@ def test_refused_by_a_trial(change: Change, limits: Limits, message: str, store:
     given = write(tmp_path, handmade.labels(), "decode", change)
     with pytest.raises(TrialFailed, match=message):
         publish(given, store, "mine", limits=limits)
+
+
+def test_the_clock_stops_a_trial_before_its_cpu_time_does(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Busy for hours and never past its CPU time: the limit on the clock is a multiple of it, here a small part."""
+    assert sandbox.PATIENCE == 10
+    monkeypatch.setattr(sandbox, "PATIENCE", 0.1)
+    given = write(tmp_path, handmade.labels(), "decode", busy)
+    with pytest.raises(TrialFailed, match="took more than 3 s and was stopped"):
+        publish(given, store, "mine", limits=Limits(memory=1024, seconds=30))
+
+
+def test_nothing_of_a_stopped_trial_goes_on(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It started a process of its own, and both wait for ever."""
+    deed = f"Path({str(tmp_path / 'pids')!r}).open('a').write(f'{{os.getpid()}} ')"
+    lines = ["import os, signal", "from pathlib import Path", "os.fork()", deed, "signal.pause()"]
+    (tmp_path / "sitecustomize.py").write_text("\n".join(lines))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sandbox, "PATIENCE", 0.1)
+    with pytest.raises(TrialFailed, match="took more than 3 s and was stopped"):
+        publish(write(tmp_path, handmade.labels()), store, "mine", limits=Limits(memory=1024, seconds=30))
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 2
+    until(lambda: not any(running(pid) for pid in pids), "the end of both")
+
+
+def running(pid: int) -> bool:
+    """Not ended; what ended and was not waited for by whoever adopted it counts as ended."""
+    status = Path(f"/proc/{pid}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+CALL = """
+import sys
+sys.path.insert(0, {root!r})
+from isolated import leave_network
+reason = leave_network()
+import socket
+try:
+    socket.create_connection(("127.0.0.1", {port}), 5).close()
+    print("reached", reason)
+except OSError:
+    print("alone", reason)
+"""
+
+
+def test_a_trial_has_no_network() -> None:
+    """It cannot reach a socket that listens on this machine, or the report says why it can."""
+    folder = Path(isolated.__file__).parent
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = CALL.format(root=str(folder), port=server.getsockname()[1])
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    word, _, reason = done.stdout.strip().partition(" ")
+    assert (word == "alone") == (reason == "None")
+
+
+def test_what_is_said_of_the_network_is_so(tmp_path: Path) -> None:
+    """The report of a real trial agrees with what a process like it finds."""
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    report = sandbox.run_trial(write(tmp_path, handmade.labels()), SMALL, folder)
+    said = next(check.result for check in report.checks if check.name == "network")
+    code = f"import sys; sys.path.insert(0, {str(Path(isolated.__file__).parent)!r}); import isolated; "
+    code += "print(isolated.leave_network())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    reason = done.stdout.strip()
+    assert said == ("the trial had none" if reason == "None" else f"the trial had it: {reason}")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +271,28 @@ class TestCorpus:
         graphs = {**given.graphs, path: tmp_path}
         with pytest.raises(Refusal, match="expected a regular file"):
             try_out(given.model_copy(update={"graphs": graphs}))
+
+    @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18])
+    def test_a_reference_that_is_none(self, content: bytes, tmp_path: Path) -> None:
+        given = write(tmp_path, handmade.labels())
+        (tmp_path / "rows.npz").write_bytes(content)
+        with pytest.raises(Refusal, match=r"rows\.npz: expected"):
+            try_out(given.model_copy(update={"reference": tmp_path / "rows.npz"}))
+
+    def test_a_reference_of_pickles(self, tmp_path: Path) -> None:
+        given = write(tmp_path, handmade.labels())
+        np.savez(tmp_path / "rows.npz", x=np.array([print], dtype=object), condition=np.zeros(1, int))
+        with pytest.raises(Refusal, match=r"expected an \.npz file of plain arrays"):
+            try_out(given.model_copy(update={"reference": tmp_path / "rows.npz"}))
+
+    def test_a_reference_larger_than_memory(self, store: Store, tmp_path: Path) -> None:
+        given = write(tmp_path, handmade.labels())
+        with zipfile.ZipFile(tmp_path / "rows.npz", "w") as archive, archive.open("x.npy", "w") as x:
+            header = {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2)}
+            np.lib.format.write_array_header_1_0(x, header)
+        given = given.model_copy(update={"reference": tmp_path / "rows.npz"})
+        with pytest.raises(TrialFailed, match="more than 1024 MiB of memory"):
+            publish(given, store, "mine", limits=SMALL)
 
     def test_a_prior_sample_that_is_a_pickle(self, tmp_path: Path) -> None:
         given = write(tmp_path, handmade.coupled_vector(None))

@@ -144,7 +144,7 @@ def test_no_graph_breaks(name: str) -> None:
     if condition is not None:
         tensors["condition"] = condition
     for operation in ("decode", "score"):  # every layer both ways; encode and infer are parts of score
-        function = functions(model)[operation]
+        function = functions(model, embedded=False)[operation]
         inputs = [tensors[name] for name in function.inputs]
         torch.compiler.reset()
         compiled = torch.compile(function, fullgraph=True, backend="eager")
@@ -157,9 +157,9 @@ def test_every_parameter_learns(name: str) -> None:
     x, noise, condition = random_inputs(model, 8)
     loss = -model.log_weight(x, noise, condition).mean()
     if model.space == "latent":
-        loss = loss + (model.autoencoder.decode(model.latents(x)) - model.scale(x)).square().sum()
+        loss = loss + (model.autoencoder.decode(model.embed(x)) - model.scale(x)).square().sum()
         if model.config.autoencoder.predict_gradients:
-            loss = loss + model.autoencoder.decode_gradients(model.latents(x))[1].square().sum()
+            loss = loss + model.autoencoder.decode_gradients(model.embed(x))[1].square().sum()
     loss.backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), key

@@ -278,6 +278,7 @@ def test_chunks_are_accepted_in_order_though_a_second_try_comes_late() -> None:
     """Two calls are out; the first runs out of memory, so its rows come back after those of the second."""
 
     class Small(Gate):
+        device = "cuda:0"
         failed = False
 
         def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
@@ -294,6 +295,26 @@ def test_chunks_are_accepted_in_order_though_a_second_try_comes_late() -> None:
         assert gate.calls[0][1] == 8 and gate.calls[1][1] == 4
 
     drive(test, Small(), depth=2)
+
+
+@pytest.mark.parametrize(("device", "out"), [("cpu", 1), ("cuda:0", 2)])
+def test_the_next_call_is_prepared_only_while_a_device_computes(device: str, out: int) -> None:
+    """It follows the engine of the version that computes, whatever device the service was started with."""
+
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        gate.device = device
+        works = [Rows(10.0 * place, 8) for place in range(3)]
+        tasks = [asyncio.create_task(driver.run(model, work, FAR)) for work in works]
+        await entered(gate)
+        for _ in range(10):  # turns of the loop, of which one would do
+            await asyncio.sleep(0)
+        assert len(driver._scheduler.in_flight) == out
+        gate.open.set()
+        await asyncio.gather(*tasks)
+        for work in works:
+            work.check()
+
+    drive(test, depth=2)
 
 
 def test_tenants_take_turns() -> None:

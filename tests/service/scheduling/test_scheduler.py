@@ -129,6 +129,22 @@ def test_depth_bounds_the_calls_that_are_out() -> None:
         assert world.scheduler.pull() is not None
 
 
+def test_nothing_is_prepared_behind_a_call_that_keeps_the_host_busy() -> None:
+    world = World(Pace(depth=2))
+    world.scheduler.prefetches = lambda kind: kind == "on a device"
+    world.submit(1, kind="on a device")
+    world.submit(1, kind="on the host")
+    world.submit(1, kind="on a device")
+    first, second = world.scheduler.pull(), world.scheduler.pull()
+    assert first is not None and second is not None
+    assert (first.kind, second.kind) == ("on a device", "on the host")
+    world.finish(first)
+    world.submit(1, kind="on a device")
+    assert world.scheduler.pull() is None
+    world.finish(second)
+    assert world.scheduler.pull() is not None
+
+
 def test_a_bad_chunk_fails_alone_by_bisection() -> None:
     world = World()
     jobs = [world.submit(2) for _ in range(16)]
