@@ -9,13 +9,10 @@ from service.followed_keys import FollowedKeys
 from service.keys import KeyScope
 from service.problems import Problem
 
-_OPEN = frozenset({"/", "/docs", "/openapi.json", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
-
 
 def scope_of(method: str, path: str) -> KeyScope | None:
-    """The scope a route needs, None for health, the playground, its files and the reference of the API, which tell
-    nothing of the models. Unknown routes need a key too."""
-    if path in _OPEN or path.startswith("/static/"):
+    """The scope a route needs, None for health, the playground and its static files. Unknown routes need a key too."""
+    if path in ("/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready") or path.startswith("/static/"):
         return None
     if path == "/metrics":
         return "metrics"

@@ -50,13 +50,13 @@ def page_routes() -> APIRouter:
             raise Problem(404, "no-route", "no such file")
         return Response(_read(path), media_type=_TYPES[path.suffix])
 
-    @router.get("/docs", operation_id="docs", response_class=HTMLResponse, responses=problem_responses(403))
+    @router.get("/docs", operation_id="docs", response_class=HTMLResponse, responses=problem_responses(401, 403))
     async def docs(request: Request) -> Response:
         """The reference of this API as one page."""
         request.scope["condflow.record"].operation = "pages"
         return HTMLResponse(reference_page(request.app.openapi()), headers=_HEADERS)
 
-    @router.get("/openapi.json", operation_id="openapi", responses=problem_responses(403))
+    @router.get("/openapi.json", operation_id="openapi", responses=problem_responses(401, 403))
     async def openapi(request: Request) -> Response:
         """This API as OpenAPI."""
         request.scope["condflow.record"].operation = "pages"
