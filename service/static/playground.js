@@ -90,6 +90,21 @@ async function showCard() {
   if (asked === model) place.replaceChildren(shown);
 }
 
+// Nor could it send the key for the reference, which then takes the place of this page.
+async function showReference(event) {
+  if (!$("key").value) return;
+  event.preventDefault();
+  try {
+    const [page, described] = await Promise.all([reach("docs"), reach("openapi.json")]);
+    const { body } = new DOMParser().parseFromString(await page.text(), "text/html");
+    const file = URL.createObjectURL(await described.blob());
+    Object.assign(body.querySelector('a[href="openapi.json"]'), { href: file, download: "openapi.json" });
+    document.body.replaceWith(body);
+  } catch (error) {
+    $("state").textContent = error.message;
+  }
+}
+
 const fill = ([first, ...rest]) => Array.from({ length: first }, () => (rest.length ? fill(rest) : 0));
 
 function condition() {
@@ -220,6 +235,7 @@ async function infer() {
 $("model").onchange = () => chooseModel().catch((error) => { $("state").textContent = error.message; });
 $("key").onchange = listModels;
 $("card").ontoggle = showCard;
+$("reference").onclick = showReference;
 $("draw").onclick = () => busy($("draw"), $("samples"), draw);
 $("score").onclick = () => busy($("score"), $("scores"), score);
 $("infer").onclick = () => busy($("infer"), $("inferred"), infer);

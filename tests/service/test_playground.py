@@ -70,3 +70,11 @@ def test_a_whole_visit(page: Page) -> None:
         assert page.evaluate(f"$('{place}').querySelector('.problem')?.textContent") is None
     refused = [line for line in page.said if "Content Security Policy" in line or "exceptionDetails" in line]
     assert not refused
+
+
+def test_the_reference_is_fetched_with_the_key(page: Page) -> None:
+    page.evaluate("$('reference').click()")
+    until(lambda: page.evaluate("document.body.className === 'reference'"), "the reference")
+    assert page.evaluate("document.getElementById('post-sample') !== null")
+    assert page.evaluate("document.querySelector('a[download]').href").startswith("blob:")
+    assert not page.said
