@@ -77,4 +77,3 @@ def test_the_reference_is_fetched_with_the_key(page: Page) -> None:
     until(lambda: page.evaluate("document.body.className === 'reference'"), "the reference")
     assert page.evaluate("document.getElementById('post-sample') !== null")
     assert page.evaluate("document.querySelector('a[download]').href").startswith("blob:")
-    assert not page.said
