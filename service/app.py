@@ -31,7 +31,7 @@ from service.routes.admin import admin_routes
 from service.routes.health import health_routes
 from service.routes.models import model_routes
 from service.routes.open_inference import open_inference_routes
-from service.routes.operations import operation_routes
+from service.routes.operations import Shortcut, operation_routes
 from service.routes.pages import page_routes
 from service.scheduling.driver import Driver
 from service.scheduling.layout import Dense, FixedShape
@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())
     app.openapi = openapi_of(app)  # type: ignore[method-assign]
+    app.add_middleware(Shortcut, parts=parts)
     app.add_middleware(Gate, keys=keys, hosts=settings.hosts)
     app.add_middleware(Edge, metrics=parts.metrics)
     return app

@@ -54,6 +54,10 @@ class RequestRecord:
         """Add time to a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
+    def computing(self) -> None:
+        """Its first rows have left the queue."""
+        self.stage = "compute"
+
     def outcome(self, status: int) -> Outcome:
         """One word for how it ended."""
         if self.cancelled:

@@ -14,11 +14,10 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference.engine import Arrays, EngineOutOfMemory
+from inference.engine import EngineOutOfMemory
 from inference.errors import CannotAnswer, FieldError
 from inference.loaded import Loaded
 from inference.work import Question, Work
-from model_store.signature import Operation as EngineOperation
 from service.admission import Admission
 from service.body import ByteBudget, Held, read_body
 from service.exchange import Asked, Dialect, Exchange
@@ -37,29 +36,6 @@ HOST_SHARE = 2.0  # waiting takes longer than the engine's own seconds: parsing 
 _INLINE_BYTES = 32_768
 _INLINE_ROWS = 256
 _TIMEOUT_HEADER = "x-request-timeout-ms"
-
-
-@dataclass
-class _Watched:
-    """A work that tells the record when its first rows leave the queue."""
-
-    work: Work
-    record: RequestRecord
-
-    @property
-    def operation(self) -> EngineOperation:
-        return self.work.operation
-
-    @property
-    def rows(self) -> int:
-        return self.work.rows
-
-    def inputs(self, start: int, stop: int) -> Arrays:
-        self.record.stage = "compute"
-        return self.work.inputs(start, stop)
-
-    def accept(self, start: int, stop: int, outputs: Arrays) -> None:
-        self.work.accept(start, stop, outputs)
 
 
 class Pipeline:
@@ -189,7 +165,7 @@ class Pipeline:
             record.stage = "queue"
             if not begun:
                 self._in_time(loaded, step.work, deadline)
-            timing = await self._driver.run(loaded, _Watched(step.work, record), deadline, record.tenant)
+            timing = await self._driver.run(loaded, step.work, deadline, record.tenant, record.computing)
             record.add("queue", timing.queue)
             record.add("compute", timing.compute)
 

@@ -12,12 +12,13 @@ from time import monotonic, perf_counter
 
 from inference.engine import Arrays, EngineLost
 from inference.loaded import Loaded
-from inference.work import Work
+from inference.work import Work, joined_inputs
 from model_store.signature import Operation
 from service.scheduling.cost import Cost
 from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Batch, Chunk, Job, Kind, Pace, Scheduler
 
+OnStart = Callable[[], None]
 OnBatch = Callable[[Loaded, str, int, float], None]
 
 
@@ -44,6 +45,7 @@ class _Asked(Job):
     loaded: Loaded = field(kw_only=True)
     work: Work = field(kw_only=True)
     done: asyncio.Future[Timing] = field(kw_only=True)
+    on_start: OnStart = field(kw_only=True)
     timing: Timing = field(default_factory=Timing)
     arrived: float = field(default_factory=monotonic)
     since: float = field(default_factory=perf_counter)
@@ -105,8 +107,10 @@ class Driver:
         """Tell what a call took that was made elsewhere, at warm-up."""
         self._costs[_kind(loaded, operation)].observe(rows, seconds)
 
-    async def run(self, loaded: Loaded, work: Work, deadline: float, tenant: str = "") -> Timing:
-        """Run all rows of `work`; return when its last chunk was accepted.
+    async def run(
+        self, loaded: Loaded, work: Work, deadline: float, tenant: str = "", on_start: OnStart = lambda: None
+    ) -> Timing:
+        """Run all rows of `work`; return when its last chunk was accepted. `on_start`: its first rows left the queue.
 
         Cancelling the call drops what has not started. Raises DeadlinePassed, EngineError, or what the work raises.
         """
@@ -117,7 +121,7 @@ class Driver:
         if self._loop is None:
             self._loop = asyncio.create_task(self._serve(), name="condflow-scheduler")
         done = asyncio.get_running_loop().create_future()
-        job = _Asked(_kind(loaded, work.operation), tenant, work.rows, deadline, loaded=loaded, work=work, done=done)
+        job = _Asked(_kind(loaded, work.operation), tenant, work.rows, deadline, loaded=loaded, work=work, done=done, on_start=on_start)
         self._scheduler.submit(job)
         self._wake.set()
         try:
@@ -144,6 +148,9 @@ class Driver:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            for chunk in batch.chunks:
+                if chunk.start == 0:
+                    _asked(chunk.job).on_start()
             call = loop.run_in_executor(self._engine, _compute, batch, self._layout)
             call.add_done_callback(partial(self._settle, batch))
 
@@ -185,13 +192,7 @@ def _kind(loaded: Loaded, operation: Operation) -> Kind:
 def _compute(batch: Batch, layout: Layout) -> _Outcome:
     """Make one call in the engine thread, and hand each work its outputs. A work's own fault stops no other."""
     started = perf_counter()
-    inputs: dict[Chunk, Arrays] = {}
-    faults: dict[Chunk, Exception] = {}
-    for chunk in batch.chunks:
-        try:
-            inputs[chunk] = _asked(chunk.job).work.inputs(chunk.start, chunk.stop)
-        except Exception as fault:
-            faults[chunk] = fault
+    inputs, faults = _inputs(batch)
     first = _asked(batch.chunks[0].job)
     error: Exception | None = None
     if inputs:
@@ -207,6 +208,24 @@ def _compute(batch: Batch, layout: Layout) -> _Outcome:
                 except Exception as fault:
                     faults[chunk] = fault
     return _Outcome(faults, error, started, perf_counter() - started)
+
+
+def _inputs(batch: Batch) -> tuple[dict[Chunk, Arrays], dict[Chunk, Exception]]:
+    """The inputs of each chunk; where not all can be had together, one by one, and what fails for itself."""
+    try:
+        together = joined_inputs([(_asked(chunk.job).work, chunk.start, chunk.stop) for chunk in batch.chunks])
+        return dict(zip(batch.chunks, together, strict=True)), {}
+    except Exception as failure:
+        if len(batch.chunks) == 1:
+            return {}, {batch.chunks[0]: failure}
+    inputs: dict[Chunk, Arrays] = {}
+    faults: dict[Chunk, Exception] = {}
+    for chunk in batch.chunks:
+        try:
+            inputs[chunk] = _asked(chunk.job).work.inputs(chunk.start, chunk.stop)
+        except Exception as fault:
+            faults[chunk] = fault
+    return inputs, faults
 
 
 def _accept(job: _Asked, chunk: Chunk, outputs: Arrays) -> None:
