@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         lifespan=partial(_lifespan, parts=parts),
         exception_handlers={Problem: answer_problem, HTTPException: answer_http_exception},
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are /metrics; asking costs every request
     )
     app.state.parts = parts
     app.include_router(operation_routes(parts))

@@ -27,12 +27,11 @@ from service.patience import Patience
 from service.problems import Problem, deadline_passed, invalid, unavailable
 from service.registry import Registry
 from service.rendering import count_nonfinite, identity, render_line
-from service.scheduling.driver import DeadlinePassed, Driver
+from service.scheduling.driver import DeadlinePassed, Driver, TooLate
 from service.settings import Settings
 from service.streaming import Stream
 
 Result = TypeVar("Result")
-HOST_SHARE = 2.0  # waiting takes longer than the engine's own seconds: parsing and rendering share its cores
 _INLINE_BYTES = 32_768
 _INLINE_ROWS = 256
 _TIMEOUT_HEADER = "x-request-timeout-ms"
@@ -171,12 +170,8 @@ class Pipeline:
 
     def _in_time(self, loaded: Loaded, work: Work, deadline: float) -> None:
         """Refuse now what the queue will not let be done in time, rather than compute it for nobody."""
-        left = deadline - monotonic()
-        if not self._driver.backlog:
-            return
-        delay, alone = self._driver.delay(loaded, work.operation, work.rows)
-        if alone < left < HOST_SHARE * delay:
-            wait = HOST_SHARE * (delay - alone)
+        wait = self._driver.excess(loaded, work.operation, work.rows, deadline - monotonic())
+        if wait:
             raise unavailable("overloaded", f"the queue is {wait:.1f} s long for this request", wait)
 
     async def _off_loop(self, function: Callable[[], Result], heavy: bool) -> Result:
@@ -229,6 +224,8 @@ class _refusals:  # noqa: N801 - reads as a statement
                 raise Problem(422, "cannot-answer", error.reason) from None
             case DeadlinePassed():
                 raise deadline_passed("queue") from None
+            case TooLate():
+                raise unavailable("overloaded", "the queue left no time for this request", error.wait) from None
             case EngineOutOfMemory() | MemoryError():
                 raise unavailable("overloaded", "there was no memory for this request", 1.0) from error
 

@@ -14,16 +14,25 @@ from inference.engine import Arrays, EngineLost
 from inference.loaded import Loaded
 from inference.work import Work, joined_inputs
 from model_store.signature import Operation
-from service.scheduling.cost import Cost
+from service.scheduling.cost import Cost, Stretch
 from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Batch, Chunk, Job, Kind, Pace, Scheduler
 
+CAUTION = 1.25  # what is admitted should be in time by so much
 OnStart = Callable[[], None]
 OnBatch = Callable[[Loaded, str, int, float], None]
 
 
 class DeadlinePassed(Exception):
     """The work was still waiting when its deadline passed."""
+
+
+class TooLate(Exception):
+    """The work had not begun when there was no time left for it; `wait`: seconds that the queue takes."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__("the queue left no time")
+        self.wait = wait
 
 
 @dataclass
@@ -47,7 +56,7 @@ class _Asked(Job):
     done: asyncio.Future[Timing] = field(kw_only=True)
     on_start: OnStart = field(kw_only=True)
     timing: Timing = field(default_factory=Timing)
-    arrived: float = field(default_factory=monotonic)
+    arrived: float = field(kw_only=True)
     since: float = field(default_factory=perf_counter)
     accepted: int = 0
     early: dict[int, tuple[int, Arrays]] = field(default_factory=dict)
@@ -81,6 +90,8 @@ class Driver:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._lost = False
+        self._stretch = Stretch()
+        self._followed: float | None = None
 
     @property
     def lost(self) -> bool:
@@ -98,10 +109,17 @@ class Driver:
         """Seconds until all that waits is done."""
         return self._scheduler.backlog
 
-    def delay(self, loaded: Loaded, operation: Operation, rows: int) -> tuple[float, float]:
-        """Seconds until so many new rows would be done as things stand, and if nothing else were."""
+    def excess(self, loaded: Loaded, operation: Operation, rows: int, left: float) -> float:
+        """Seconds to wait before so many new rows could be done in the `left` ones, as things stand; 0 for none.
+
+        What would take longer even if it were alone is not kept waiting: its cost may be a wrong guess.
+        """
         kind = _kind(loaded, operation)
-        return self._scheduler.delay(kind, rows), self._costs[kind].seconds(rows)
+        backlog, alone = self._scheduler.backlog, self._costs[kind].seconds(rows)
+        if not backlog or alone >= left or CAUTION * self._stretch.factor * (alone + backlog) <= left:
+            return 0.0
+        delay = CAUTION * self._stretch.factor * self._scheduler.delay(kind, rows)
+        return delay - alone if delay > left else 0.0
 
     def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
         """Tell what a call took that was made elsewhere, at warm-up."""
@@ -121,7 +139,20 @@ class Driver:
         if self._loop is None:
             self._loop = asyncio.create_task(self._serve(), name="condflow-scheduler")
         done = asyncio.get_running_loop().create_future()
-        job = _Asked(_kind(loaded, work.operation), tenant, work.rows, deadline, loaded=loaded, work=work, done=done, on_start=on_start)
+        kind = _kind(loaded, work.operation)
+        alone, arrived = self._costs[kind].seconds(work.rows), monotonic()
+        job = _Asked(
+            kind,
+            tenant,
+            work.rows,
+            deadline,
+            deadline - alone if alone < deadline - arrived else deadline,
+            loaded=loaded,
+            work=work,
+            done=done,
+            on_start=on_start,
+            arrived=arrived,
+        )
         self._scheduler.submit(job)
         self._wake.set()
         try:
@@ -141,8 +172,8 @@ class Driver:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            for job in self._scheduler.expired(monotonic()):
-                _end(job, DeadlinePassed())
+            for job in self._scheduler.expired(now := monotonic()):
+                _end(job, DeadlinePassed() if now >= job.deadline else TooLate(self.backlog))
             batch = self._scheduler.pull()
             if batch is None:
                 self._wake.clear()
@@ -172,12 +203,20 @@ class Driver:
                 self._fail(chunk.job, outcome.error)
             return
         self._scheduler.finished(batch, outcome.seconds)
+        self._learn_stretch(outcome)
         loaded, operation = _asked(batch.chunks[0].job).loaded, _asked(batch.chunks[0].job).work.operation
         self._on_batch(loaded, operation, batch.rows, outcome.seconds)
         for chunk in batch.chunks:
             job = _asked(chunk.job)
             if job.accepted == job.rows and not job.done.done():
                 job.done.set_result(job.timing)
+
+    def _learn_stretch(self, outcome: _Outcome) -> None:
+        """From calls that found something waiting when the one before them ended."""
+        ended = perf_counter()
+        if self._followed is not None:
+            self._stretch.observe(ended - self._followed, outcome.seconds)
+        self._followed = ended if self._scheduler.backlog else None
 
     def _fail(self, job: Job, error: Exception) -> None:
         self._scheduler.leave(job)
