@@ -228,4 +228,3 @@ class _refusals:  # noqa: N801 - reads as a statement
                 raise unavailable("overloaded", "the queue left no time for this request", error.wait) from None
             case EngineOutOfMemory() | MemoryError():
                 raise unavailable("overloaded", "there was no memory for this request", 1.0) from error
-

@@ -105,4 +105,3 @@ class Stream(Response):
     def _failed(self, problem: Problem) -> bytes:
         self._record.late_status, self._record.reason = problem.status, problem.reason
         return orjson.dumps(scrub({"complete": False, "error": problem.document()}), option=orjson.OPT_APPEND_NEWLINE)
-
