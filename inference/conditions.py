@@ -33,6 +33,10 @@ class Conditions:
         """n; 1 for unconditional models."""
         return 1 if self.array is None else len(self.array)
 
+    def for_each(self, rows: int) -> Conditions:
+        """The same, one for every `rows` rows."""
+        return Conditions(self.array, self.single, rows, self.first)
+
     def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The engine's input for these rows, `{}` where there is none."""
         if self.array is None:

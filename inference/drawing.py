@@ -105,7 +105,7 @@ def drawing(
     if return_log_likelihood:
         likelihood.require(loaded, "score")
     given, count = _read_latent(signature, latent, num_samples)
-    read = replace(_read_conditions(signature, condition, conditions), each=count)
+    read = _read_conditions(signature, condition, conditions).for_each(count)
     factor = np.float32(fields.real(temperature, "/temperature"))
     if factor > TEMPERATURE_LIMIT:
         raise FieldError("/temperature", f"expected at most {TEMPERATURE_LIMIT:g}, got {temperature}")

@@ -1,13 +1,17 @@
-"""The scheduler's driver: an event loop that pulls engine calls, and one engine thread that makes them."""
+"""The scheduler's driver: an event loop that pulls engine calls, and one engine thread that makes them.
+
+Calls go to the thread through a queue, and come back as one callback each: executors and futures would cost more than
+forming a call does.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from queue import SimpleQueue
 from time import monotonic, perf_counter
 
 from inference.engine import Arrays, EngineLost
@@ -86,9 +90,10 @@ class Driver:
         self._costs: defaultdict[Kind, Cost] = defaultdict(Cost)
         self._scheduler = Scheduler(pace, self._costs.__getitem__)
         self._on_batch = on_batch
-        self._engine = ThreadPoolExecutor(1, "condflow-engine")
-        self._wake = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
+        self._calls: SimpleQueue[Batch | None] = SimpleQueue()
+        self._engine: threading.Thread | None = None
+        self._pulling = False
+        self._closed = False
         self._lost = False
         self._stretch = Stretch()
         self._followed: float | None = None
@@ -136,9 +141,11 @@ class Driver:
             return Timing()
         if self._lost:
             raise EngineLost("the device is gone")
-        if self._loop is None:
-            self._loop = asyncio.create_task(self._serve(), name="condflow-scheduler")
-        done = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._engine is None:
+            self._engine = threading.Thread(target=self._make_calls, args=(loop,), name="condflow-engine", daemon=True)
+            self._engine.start()
+        done = loop.create_future()
         kind = _kind(loaded, work.operation)
         alone, arrived = self._costs[kind].seconds(work.rows), monotonic()
         job = _Asked(
@@ -154,7 +161,9 @@ class Driver:
             arrived=arrived,
         )
         self._scheduler.submit(job)
-        self._wake.set()
+        if not self._pulling:  # when all that came together has been submitted
+            self._pulling = True
+            loop.call_soon(self._pull)
         try:
             return await done
         finally:
@@ -162,34 +171,33 @@ class Driver:
 
     async def close(self) -> None:
         """Stop after the engine call in progress; what waits is cancelled."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait([self._loop])
+        self._closed = True
         for job in list(self._scheduler.waiting()):
             _asked(job).done.cancel()
-        await asyncio.to_thread(self._engine.shutdown)
+        if self._engine is not None:
+            self._calls.put(None)
+            await asyncio.to_thread(self._engine.join)
 
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            for job in self._scheduler.expired(now := monotonic()):
-                _end(job, DeadlinePassed() if now >= job.deadline else TooLate(self.backlog))
-            batch = self._scheduler.pull()
-            if batch is None:
-                self._wake.clear()
-                await self._wake.wait()
-                continue
+    def _pull(self) -> None:
+        """Hand out as many calls as may be."""
+        self._pulling = False
+        if self._closed:
+            return
+        for job in self._scheduler.expired(now := monotonic()):
+            _end(job, DeadlinePassed() if now >= job.deadline else TooLate(self.backlog))
+        while (batch := self._scheduler.pull()) is not None:
             for chunk in batch.chunks:
                 if chunk.start == 0:
                     _asked(chunk.job).on_start()
-            call = loop.run_in_executor(self._engine, _compute, batch, self._layout)
-            call.add_done_callback(partial(self._settle, batch))
+            self._calls.put(batch)
 
-    def _settle(self, batch: Batch, call: asyncio.Future[_Outcome]) -> None:
-        self._wake.set()
-        if call.cancelled():
-            return
-        outcome = call.result()
+    def _make_calls(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The engine thread: one call after the other."""
+        while (batch := self._calls.get()) is not None:
+            loop.call_soon_threadsafe(self._settle, batch, _compute(batch, self._layout))
+
+    def _settle(self, batch: Batch, outcome: _Outcome) -> None:
+        """Tell the scheduler, hand out the next call, then end what is done."""
         for chunk in batch.chunks:
             job = _asked(chunk.job)
             job.timing.queue += max(outcome.started - job.since, 0.0)
@@ -197,15 +205,16 @@ class Driver:
             job.since = outcome.started + outcome.seconds
         for chunk, fault in outcome.faults.items():
             self._fail(chunk.job, fault)
-        if outcome.error is not None:
+        if outcome.error is None:
+            self._scheduler.finished(batch, outcome.seconds)
+            self._learn_stretch(outcome)
+            loaded, operation = _asked(batch.chunks[0].job).loaded, _asked(batch.chunks[0].job).work.operation
+            self._on_batch(loaded, operation, batch.rows, outcome.seconds)
+        else:
             self._lost = self._lost or isinstance(outcome.error, EngineLost)
             for chunk in self._scheduler.failed(batch, outcome.error):
                 self._fail(chunk.job, outcome.error)
-            return
-        self._scheduler.finished(batch, outcome.seconds)
-        self._learn_stretch(outcome)
-        loaded, operation = _asked(batch.chunks[0].job).loaded, _asked(batch.chunks[0].job).work.operation
-        self._on_batch(loaded, operation, batch.rows, outcome.seconds)
+        self._pull()
         for chunk in batch.chunks:
             job = _asked(chunk.job)
             if job.accepted == job.rows and not job.done.done():

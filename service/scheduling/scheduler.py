@@ -231,7 +231,9 @@ class Scheduler:
             shares = {job: job.left for job in mates}
         else:
             room = min(cost.rows(self._seconds(kind)), self._cap(kind))
-            for in_credit in (True, False):
+            if len(mates) == 1:
+                shares, room = {leader: min(leader.left, room)}, 0
+            for in_credit in (True, False) if room else ():
                 group = [job for job in mates if self._tenants.in_credit(job.tenant) == in_credit]
                 room -= _share(group, room, leader, shares)
         chunks = []
