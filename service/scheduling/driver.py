@@ -161,9 +161,7 @@ class Driver:
             arrived=arrived,
         )
         self._scheduler.submit(job)
-        if not self._pulling:  # when all that came together has been submitted
-            self._pulling = True
-            loop.call_soon(self._pull)
+        self._pull_soon()
         try:
             return await done
         finally:
@@ -177,6 +175,16 @@ class Driver:
         if self._engine is not None:
             self._calls.put(None)
             await asyncio.to_thread(self._engine.join)
+
+    def _pull_soon(self) -> None:
+        """Pull after two turns of the loop: it has then read and submitted all that is there, for one call of many rows.
+
+        A busy loop makes the engine wait for it, which costs nothing as it is the slower one; an idle loop turns at once.
+        """
+        if not self._pulling:
+            self._pulling = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._pull)
 
     def _pull(self) -> None:
         """Hand out as many calls as may be."""
@@ -214,7 +222,7 @@ class Driver:
             self._lost = self._lost or isinstance(outcome.error, EngineLost)
             for chunk in self._scheduler.failed(batch, outcome.error):
                 self._fail(chunk.job, outcome.error)
-        self._pull()
+        self._pull_soon()
         for chunk in batch.chunks:
             job = _asked(chunk.job)
             if job.accepted == job.rows and not job.done.done():
