@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from inference.loaded import Loaded
 from inference.loading import load_version
+from inference.memory import give_back
 from inference.warming import warm
 from model_store.manifest import Manifest
 from model_store.store import Store
@@ -101,6 +102,7 @@ def _parts(settings: Settings) -> Parts:
         loaded = load_version(manifest, read, threads=settings.engine_threads, device=settings.device)
         for call in warm(loaded):
             driver.learn(loaded, call.operation, call.rows, call.seconds)
+        give_back()
         return loaded
 
     registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
