@@ -18,6 +18,11 @@ class Connection:
     lost: bool = False
     when_lost: Callable[[], None] | None = None
 
+    @property
+    def extensions(self) -> dict[str, dict[object, object]]:
+        """What the server adds to the scope of each of its requests."""
+        return {EXTENSION: {"connection": self}}
+
     def end(self) -> None:
         """It is lost."""
         self.lost = True
@@ -27,5 +32,5 @@ class Connection:
 
 def connection_of(scope: Scope) -> Connection | None:
     """The connection of a request; None under servers that do not tell."""
-    found: Connection | None = scope.get("extensions", {}).get(EXTENSION)
+    found: Connection | None = scope.get("extensions", {}).get(EXTENSION, {}).get("connection")
     return found

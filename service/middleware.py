@@ -79,5 +79,7 @@ def _stamped(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> l
 
 
 def _timing(record: RequestRecord) -> bytes:
-    seconds = {"queue": 0.0, "compute": 0.0, **record.seconds, "total": perf_counter() - record.started}
+    seconds: dict[str, float] = {"queue": 0.0, "compute": 0.0}
+    seconds.update(record.seconds)  # type: ignore[arg-type]
+    seconds["total"] = perf_counter() - record.started
     return ", ".join([f"{name};dur={1000 * value:.3f}" for name, value in seconds.items()]).encode()

@@ -7,7 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.connection import EXTENSION, Connection
+from service.connection import Connection
 
 HEAD_BYTES = 65_536
 HEAD_SECONDS = 20.0
@@ -24,7 +24,7 @@ class BoundedHead(HttpToolsProtocol):
         """Start the clock of the first head."""
         super().connection_made(transport)
         self._connection = Connection(transport.abort)
-        self._extensions = {EXTENSION: self._connection}
+        self._extensions = self._connection.extensions
         self._timer = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:

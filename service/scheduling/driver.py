@@ -177,9 +177,9 @@ class Driver:
             await asyncio.to_thread(self._engine.join)
 
     def _pull_soon(self) -> None:
-        """Pull after two turns of the loop: it has then read and submitted all that is there, for one call of many rows.
+        """Pull after two turns of the loop: it has then read and submitted all that is there, and one call takes it.
 
-        A busy loop makes the engine wait for it, which costs nothing as it is the slower one; an idle loop turns at once.
+        A busy loop makes the engine wait, which costs nothing as the loop is the slower one; an idle one turns at once.
         """
         if not self._pulling:
             self._pulling = True
