@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -32,12 +33,17 @@ class Conditions:
         """n; 1 for unconditional models."""
         return 1 if self.array is None else len(self.array)
 
+    def for_each(self, rows: int) -> Conditions:
+        """The same, one for every `rows` rows."""
+        return Conditions(self.array, self.single, rows, self.first)
+
     def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The engine's input for these rows, `{}` where there is none."""
         if self.array is None:
             return {}
-        places = (rows + self.first) // self.each if len(self.array) > 1 else np.zeros_like(rows)
-        return {"condition": self.array[places]}
+        if len(self.array) == 1:
+            return {"condition": self.array.repeat(len(rows), axis=0)}
+        return {"condition": self.array[(rows + self.first) // self.each]}
 
 
 def conditions(
@@ -92,23 +98,28 @@ def _labels(spec: LabelCondition, value: Any, pointer: str, rank: Rank, max_coun
     else:
         _check_count(1 if single else len(value), single, pointer, rank, max_count)
     items = [value] if single else value
-    places = {name: index for index, name in enumerate(spec.classes)}
-    indices = [_label(spec, places, item, pointer if single else f"{pointer}/{i}") for i, item in enumerate(items)]
+    indices = [_label(spec, item, pointer if single else f"{pointer}/{i}") for i, item in enumerate(items)]
     return Conditions(np.array(indices, dtype=np.int64), single)
 
 
-def _label(spec: LabelCondition, places: dict[str, int], item: Any, pointer: str) -> int:
+def _label(spec: LabelCondition, item: Any, pointer: str) -> int:
     if isinstance(item, str):
-        if item not in places:
+        index = _places(spec.classes).get(item)
+        if index is None:
             known = ", ".join(spec.classes[:20]) + (", ..." if len(spec.classes) > 20 else "")
             raise FieldError(pointer, f"unknown class name {item[:64]!r}; the classes are {known}")
-        return places[item]
+        return index
     if isinstance(item, (bool, np.bool_)) or not isinstance(item, (int, np.integer)):
         raise FieldError(pointer, f"expected {describe(spec)}, got {fields.described(item)}")
     index = int(item)
     if not 0 <= index < len(spec.classes):
         raise FieldError(pointer, f"expected {describe(spec)}, got {fields.described(index)}")
     return index
+
+
+@lru_cache(maxsize=64)
+def _places(classes: tuple[str, ...]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(classes)}
 
 
 def _arrays(

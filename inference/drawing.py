@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from inference.conditions import Conditions, conditions
 from inference.engine import Arrays
 from inference.errors import FieldError
 from inference.loaded import Loaded
-from inference.noise import SAMPLING, sources
+from inference.noise import SAMPLING, Run, draw_together, sources
 from inference.work import Question
 from model_store.signature import Operation, Signature
 
@@ -105,7 +105,7 @@ def drawing(
     if return_log_likelihood:
         likelihood.require(loaded, "score")
     given, count = _read_latent(signature, latent, num_samples)
-    read = replace(_read_conditions(signature, condition, conditions), each=count)
+    read = _read_conditions(signature, condition, conditions).for_each(count)
     factor = np.float32(fields.real(temperature, "/temperature"))
     if factor > TEMPERATURE_LIMIT:
         raise FieldError("/temperature", f"expected at most {TEMPERATURE_LIMIT:g}, got {temperature}")
@@ -147,34 +147,48 @@ class DecodeWork:
 
     def inputs(self, start: int, stop: int) -> Arrays:
         """Latents and conditions of rows [start, stop)."""
-        rows = np.arange(self._first + start, self._first + stop)
-        inputs = self._latents(self._first + start, self._first + stop, rows % self._count)
-        if self.latent is not None:
-            for name, part in inputs.items():
-                self.latent[name][start:stop] = part
-        return {**inputs, **self._drawing.read.of_rows(rows)}
+        return self.joined([(self, start, stop)])[0]
+
+    @staticmethod
+    def joined(chunks: Sequence[tuple[DecodeWork, int, int]]) -> list[Arrays]:
+        """The inputs of rows [start, stop) of each of several works of one version, their noise made in one go."""
+        found: list[Arrays] = [{} for _ in chunks]
+        for place, part in enumerate(chunks[0][0]._parts):
+            drawn = [chunk for chunk in chunks if part.name not in chunk[0]._drawing.given]
+            demands = [(work._sources[place], work._runs(start, stop)) for work, start, stop in drawn]
+            numbers = iter(draw_together(demands) if demands else ())
+            for inputs, (work, start, stop) in zip(found, chunks, strict=True):
+                inputs[part.name] = work._latent(part.name, start, stop, numbers)
+        for inputs, (work, start, stop) in zip(found, chunks, strict=True):
+            if work.latent is not None:
+                for name, numbers_of in inputs.items():
+                    work.latent[name][start:stop] = numbers_of
+            inputs.update(work._drawing.read.of_rows(work._rows(start, stop)))
+        return found
 
     def accept(self, start: int, stop: int, outputs: Arrays) -> None:
         """Keep the samples."""
         self.x[start:stop] = outputs["x"]
 
-    def _latents(self, start: int, stop: int, sample: np.ndarray) -> Arrays:
-        drawn: Arrays = {}
-        given, temperature = self._drawing.given, self._drawing.temperature
-        for part, source in zip(self._parts, self._sources, strict=True):
-            numbers = given[part.name][sample] if part.name in given else source.draw_runs(self._runs(start, stop))
-            if temperature != 1:
-                with np.errstate(over="ignore"):
-                    numbers = numbers * temperature
-            drawn[part.name] = numbers
-        return drawn
+    def _rows(self, start: int, stop: int) -> np.ndarray:
+        """The places of rows [start, stop) in the drawing."""
+        return np.arange(self._first + start, self._first + stop)
 
-    def _runs(self, start: int, stop: int) -> list[tuple[int, int, int]]:
-        """Runs (stream, first sample, end) that make up rows [start, stop): one per condition."""
-        count = self._count
+    def _latent(self, name: str, start: int, stop: int, drawn: Iterator[np.ndarray]) -> np.ndarray:
+        """A part as decoded: given, or the next one drawn, after the temperature."""
+        given, temperature = self._drawing.given.get(name), self._drawing.temperature
+        numbers = next(drawn) if given is None else given[self._rows(start, stop) % self._count]
+        if temperature == 1:
+            return numbers
+        with np.errstate(over="ignore"):
+            return numbers * temperature
+
+    def _runs(self, start: int, stop: int) -> list[Run]:
+        """Runs that make up rows [start, stop): one per condition."""
+        count, first, end = self._count, self._first + start, self._first + stop
         return [
-            (0 if self._drawing.shared else place, max(start - place * count, 0), min(stop - place * count, count))
-            for place in range(start // count, (stop - 1) // count + 1)
+            (0 if self._drawing.shared else place, max(first - place * count, 0), min(end - place * count, count))
+            for place in range(first // count, (end - 1) // count + 1)
         ]
 
 

@@ -18,11 +18,15 @@ A stream's positions are one line: a draw of 500 begins with the draw of 50, and
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 
 from model_store.signature import Part
+
+Run = tuple[int, int, int]
+"""Indices [start, stop) of a stream: (stream, start, stop)."""
 
 SAMPLING = 0
 SCORING = 1
@@ -50,37 +54,63 @@ class NoiseSource:
 
     def __init__(self, seed: int, purpose: int, place: int, part: Part) -> None:
         self.part = part
-        self._generator = np.random.Philox(key=np.array([seed, (purpose << 32) + place], dtype=np.uint64))
-        self._state = self._generator.state
+        self._key = (seed, (purpose << 32) + place)
 
     def draw(self, stream: int, start: int, stop: int) -> np.ndarray:
         """Numbers of indices [start, stop) of one stream, shape (stop - start, *part shape)."""
         return self.draw_runs([(stream, start, stop)])
 
-    def draw_runs(self, runs: Sequence[tuple[int, int, int]]) -> np.ndarray:
-        """Numbers of several runs (stream, start, stop) one after the other, shape (sum of lengths, *part shape)."""
-        size = self.part.size
-        words, kept, filled = [], [], 0
+    def draw_runs(self, runs: Sequence[Run]) -> np.ndarray:
+        """Numbers of several runs one after the other, shape (sum of lengths, *part shape)."""
+        return draw_together([(self, runs)])[0]
+
+    def words(self, stream: int, block: int, blocks: int) -> np.ndarray:
+        """The 64-bit words of blocks [block, block + blocks) of a stream."""
+        return _philox.words(self._key, stream, block, blocks)
+
+
+class _Philox(threading.local):
+    """One generator per thread, set to another key and counter for each use: making one costs ten times as much."""
+
+    def __init__(self) -> None:
+        self._generator = np.random.Philox(key=np.zeros(2, dtype=np.uint64))
+        self._state = self._generator.state
+        self._counter, self._keys = self._state["state"]["counter"], self._state["state"]["key"]
+
+    def words(self, key: tuple[int, int], stream: int, block: int, blocks: int) -> np.ndarray:
+        # numpy advances the counter before it makes a block, hence the b + 1 of the layout above.
+        self._counter[0], self._counter[1] = block, stream
+        self._keys[0], self._keys[1] = key
+        self._generator.state = self._state
+        return self._generator.random_raw(blocks * _WORDS_PER_BLOCK)
+
+
+_philox = _Philox()
+
+
+def draw_together(demands: Sequence[tuple[NoiseSource, Sequence[Run]]]) -> list[np.ndarray]:
+    """What each source's `draw_runs` says of its runs, for sources of one distribution, transformed in one go."""
+    words: list[np.ndarray] = []
+    spans: list[list[tuple[int, int]]] = []
+    filled = 0
+    for source, runs in demands:
+        size = source.part.size
+        kept = []
         for stream, start, stop in runs:
             block, skipped = divmod(start * size, _PER_BLOCK)
             needed = skipped + (stop - start) * size
             blocks = -(-needed // _PER_BLOCK)
-            words.append(self._words(stream, block, blocks))
+            words.append(source.words(stream, block, blocks))
             kept.append((filled + skipped, filled + needed))
             filled += blocks * _PER_BLOCK
-        raw = words[0] if len(words) == 1 else np.concatenate(words)
-        numbers = normals(raw) if self.part.distribution == "normal" else uniforms(raw)
-        if len(kept) == 1:
-            numbers = numbers[slice(*kept[0])]
-        else:
-            numbers = np.concatenate([numbers[first:last] for first, last in kept])
-        return numbers.reshape(-1, *self.part.shape)
-
-    def _words(self, stream: int, block: int, blocks: int) -> np.ndarray:
-        # numpy advances the counter before it makes a block, hence the b + 1 of the layout above.
-        self._state["state"]["counter"][:] = (block, stream, 0, 0)
-        self._generator.state = self._state
-        return self._generator.random_raw(blocks * _WORDS_PER_BLOCK)
+        spans.append(kept)
+    raw = words[0] if len(words) == 1 else np.concatenate(words)
+    numbers = normals(raw) if demands[0][0].part.distribution == "normal" else uniforms(raw)
+    drawn = []
+    for (source, _), kept in zip(demands, spans, strict=True):
+        pieces = [numbers[first:last] for first, last in kept]
+        drawn.append((pieces[0] if len(pieces) == 1 else np.concatenate(pieces)).reshape(-1, *source.part.shape))
+    return drawn
 
 
 def sources(seed: int, purpose: int, parts: Sequence[Part]) -> tuple[NoiseSource, ...]:

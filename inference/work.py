@@ -7,8 +7,8 @@ yielded work to completion, in whatever chunks it likes and beside whatever neig
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Protocol, TypeVar
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from inference.engine import Arrays, Engine
 from model_store.signature import Operation
@@ -36,6 +36,18 @@ class Work(Protocol):
     def accept(self, start: int, stop: int, outputs: Arrays) -> None:
         """Take the engine's outputs for rows [start, stop). Chunks arrive in order."""
         ...
+
+
+def joined_inputs(chunks: Sequence[tuple[Work, int, int]]) -> list[Arrays]:
+    """The inputs of rows [start, stop) of each work: by its class's `joined` where all are of one that has it.
+
+    What a class can make for many works at the price of one, it offers as `joined`, with the same arguments.
+    """
+    kinds = {type(work) for work, _, _ in chunks}
+    joined: Any = getattr(kinds.pop(), "joined", None) if len(kinds) == 1 else None
+    if joined is not None:
+        return list(joined(chunks))
+    return [work.inputs(start, stop) for work, start, stop in chunks]
 
 
 Question = Generator[Work, None, Answer]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Literal
 
 from service.problems import unavailable
@@ -30,40 +30,50 @@ class Admission:
         self.rows = 0
         self.state: State = "serving"
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self) -> Place:
         """Hold one place among the requests in progress. Raises Problem (503)."""
         if self.state == "draining":
             raise unavailable("draining", "the service is shutting down", self.drain_s)
         if self.requests >= self.max_requests:
             raise unavailable("overloaded", f"{self.requests} requests are in progress", self.backlog())
-        self.requests += 1
-        try:
-            yield
-        finally:
-            self.requests -= 1
+        return Place(self, requests=1)
 
-    @contextmanager
-    def stream(self) -> Iterator[None]:
+    def stream(self) -> Place:
         """Hold one place among the answers that stream. Raises Problem (503)."""
         if self.streams >= self.max_streams:
             raise unavailable("overloaded", f"{self.streams} answers are being streamed", self.backlog())
-        self.streams += 1
-        try:
-            yield
-        finally:
-            self.streams -= 1
+        return Place(self, streams=1)
 
-    @contextmanager
-    def work(self, rows: int, *, admitted: bool = False) -> Iterator[None]:
+    def work(self, rows: int, *, admitted: bool = False) -> Place:
         """Hold `rows` rows of the queue; a request is admitted to an empty queue whatever its size. Raises Problem.
 
         `admitted`: the next rows of a stream that has begun, which are counted but not refused.
         """
         if not admitted and self.rows and self.rows + rows > self.max_rows:
             raise unavailable("overloaded", f"{self.rows} rows are queued", self.backlog())
-        self.rows += rows
-        try:
-            yield
-        finally:
-            self.rows -= rows
+        return Place(self, rows=rows)
+
+
+class Place:
+    """What is held of an admission until the block ends."""
+
+    __slots__ = ("_admission", "_requests", "_rows", "_streams")
+
+    def __init__(self, admission: Admission, requests: int = 0, streams: int = 0, rows: int = 0) -> None:
+        self._admission, self._requests, self._streams, self._rows = admission, requests, streams, rows
+
+    def __enter__(self) -> None:
+        """Counted from here."""
+        self._add(1)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """And no more."""
+        self._add(-1)
+
+    def _add(self, sign: int) -> None:
+        admission = self._admission
+        admission.requests += sign * self._requests
+        admission.streams += sign * self._streams
+        admission.rows += sign * self._rows

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from inference.loaded import Loaded
 from inference.loading import load_version
+from inference.memory import give_back
 from inference.warming import warm
 from model_store.manifest import Manifest
 from model_store.store import Store
@@ -31,7 +32,7 @@ from service.routes.admin import admin_routes
 from service.routes.health import health_routes
 from service.routes.models import model_routes
 from service.routes.open_inference import open_inference_routes
-from service.routes.operations import operation_routes
+from service.routes.operations import Shortcut, operation_routes
 from service.routes.pages import page_routes
 from service.scheduling.driver import Driver
 from service.scheduling.layout import Dense, FixedShape
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         lifespan=partial(_lifespan, parts=parts),
         exception_handlers={Problem: answer_problem, HTTPException: answer_http_exception},
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are /metrics; asking costs every request
     )
     app.state.parts = parts
     app.include_router(operation_routes(parts))
@@ -79,6 +81,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())
     app.openapi = openapi_of(app)  # type: ignore[method-assign]
+    app.add_middleware(Shortcut, parts=parts)
     app.add_middleware(Gate, keys=keys, hosts=settings.hosts)
     app.add_middleware(Edge, metrics=parts.metrics)
     return app
@@ -99,6 +102,7 @@ def _parts(settings: Settings) -> Parts:
         loaded = load_version(manifest, read, threads=settings.engine_threads, device=settings.device)
         for call in warm(loaded):
             driver.learn(loaded, call.operation, call.rows, call.seconds)
+        give_back()
         return loaded
 
     registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)

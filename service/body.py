@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
+from types import TracebackType
 
 from starlette.requests import ClientDisconnect, Request
 
+from service.exchange import BodyLimit
+from service.patience import Patience
 from service.problems import Problem, deadline_passed, malformed, too_large, unavailable
 
 _DRAIN_BYTES = 64 * 1024 * 1024
@@ -33,50 +35,74 @@ class ByteBudget:
         self.held -= count
 
 
-@asynccontextmanager
+class Held:
+    """The bytes of one body, counted until the block ends."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget, self._count = budget, 0
+
+    def __enter__(self) -> Held:
+        """Nothing is held yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give all back."""
+        self._budget.give(self._count)
+
+    def grow(self, size: int) -> None:
+        """Hold `size` bytes from now on, if it is more than before. Raises Problem (503)."""
+        if size > self._count:
+            self._budget.take(size - self._count)
+            self._count = size
+
+
 async def read_body(
-    request: Request, limit: str, maximum: int, hint: str, budget: ByteBudget, pause_s: float, deadline: float
-) -> AsyncIterator[bytes]:
-    """The whole body, refused past `maximum` bytes: by its Content-Length before it is read, else while it is read.
+    request: Request, limit: BodyLimit, held: Held, patience: Patience, pause_s: float, deadline: float
+) -> bytes:
+    """The whole body, refused past the limit: by its Content-Length before it is read, else while it is read.
 
     Args:
         request: whose body is read.
-        limit: the name of the limit, for the refusal.
-        maximum: bytes.
-        hint: what to do instead, for the refusal.
-        budget: counts the bytes until the context ends.
+        limit: its most bytes.
+        held: counts them.
+        patience: ends the wait for the next piece: after `pause_s`, or at the deadline.
         pause_s: the longest wait for the next piece.
         deadline: of the request, monotonic.
+
+    Raises:
+        Problem: 400, 408, 413, 503 or 504.
+        ClientDisconnect: the client left.
     """
     declared = _content_length(request)
-    if declared is not None and declared > maximum:
-        await _discard(request)
-        raise _closing(too_large(limit, maximum, declared, hint))
-    # A body that names its length is counted whole at once, so that many slow ones cannot pass the budget together.
-    held = declared or 0
-    budget.take(held)
-    try:
-        pieces: list[bytes] = []
-        size = 0
-        stream = request.stream()
-        while True:
-            piece = await _next_piece(stream, pause_s, deadline)
-            if piece is None:
-                break
-            size += len(piece)
-            if size > maximum:
-                pieces.clear()
-                await _discard(request)
-                raise _closing(too_large(limit, maximum, None, hint))
-            if size > held:
-                budget.take(size - held)
-                held = size
-            pieces.append(piece)
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        yield body
-    finally:
-        budget.give(held)
+    if declared is not None:
+        if declared > limit.maximum:
+            await _discard(request)
+            raise _closing(too_large(limit.name, limit.maximum, declared, limit.hint))
+        # A body that names its length is counted whole at once, so that many slow ones cannot pass the budget together.
+        held.grow(declared)
+    pieces: list[bytes] = []
+    size, more = 0, True
+    _expect_next(patience, pause_s, deadline)
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece, more = message.get("body", b""), message.get("more_body", False)
+        if not piece:
+            continue
+        size += len(piece)
+        if size > limit.maximum:
+            pieces.clear()
+            patience.unbounded()
+            await _discard(request)
+            raise _closing(too_large(limit.name, limit.maximum, None, limit.hint))
+        held.grow(size)
+        pieces.append(piece)
+        if more:
+            _expect_next(patience, pause_s, deadline)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _content_length(request: Request) -> int | None:
@@ -88,18 +114,20 @@ def _content_length(request: Request) -> int | None:
     return int(value)
 
 
-async def _next_piece(stream: AsyncIterator[bytes], pause_s: float, deadline: float) -> bytes | None:
-    remaining = deadline - monotonic()
-    try:
-        async with asyncio.timeout(max(0.0, min(pause_s, remaining))):
-            async for piece in stream:
-                if piece:
-                    return piece
-            return None
-    except TimeoutError:
-        if pause_s < remaining:
-            raise _closing(Problem(408, "slow-body", f"no piece of the body came for {pause_s:g} s")) from None
-        raise _closing(deadline_passed("parse")) from None
+def _expect_next(patience: Patience, pause_s: float, deadline: float) -> None:
+    next_piece = monotonic() + pause_s
+    if next_piece < deadline:
+        patience.until(next_piece, partial(_slow, pause_s))
+    else:
+        patience.until(deadline, _late)
+
+
+def _slow(pause_s: float) -> Problem:
+    return _closing(Problem(408, "slow-body", f"no piece of the body came for {pause_s:g} s"))
+
+
+def _late() -> Problem:
+    return _closing(deadline_passed("parse"))
 
 
 async def _discard(request: Request) -> None:

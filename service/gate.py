@@ -42,10 +42,11 @@ class Gate:
         await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        named = headers.getlist("host")
-        if self.hosts is not None and (len(named) > 1 or any(_hostname(host) not in self.hosts for host in named)):
-            raise Problem(403, "host", f"host {named[0][:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it")
+        if self.hosts is not None:
+            named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+            if len(named) > 1 or any(_hostname(host) not in self.hosts for host in named):
+                detail = f"host {named[0][:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it"
+                raise Problem(403, "host", detail)
         ring = self.keys.ring
         if not ring:
             return
@@ -53,7 +54,7 @@ class Gate:
         needed = scope_of(scope["method"], path)
         if needed is None:
             return
-        scheme, _, text = headers.get("authorization", "").partition(" ")
+        scheme, _, text = Headers(scope=scope).get("authorization", "").partition(" ")
         key = ring.find(text.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             raise Problem(

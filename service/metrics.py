@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+
+from service.histogram import Histogram
 
 UNKNOWN = "unknown"
 Outcome = Literal["ok", "refused", "shed", "deadline", "cancelled", "error"]
@@ -54,6 +56,10 @@ class RequestRecord:
         """Add time to a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
+    def computing(self) -> None:
+        """Its first rows have left the queue."""
+        self.stage = "compute"
+
     def outcome(self, status: int) -> Outcome:
         """One word for how it ended."""
         if self.cancelled:
@@ -77,19 +83,15 @@ class Metrics:
             "condflow_requests", "Requests by how they ended.", (*_MODEL, "outcome"), registry=registry
         )
         self.rows = Counter("condflow_rows", "Rows of x, or samples, answered.", _MODEL, registry=registry)
-        self.duration = Histogram(
-            "condflow_request_duration_seconds", "Whole requests.", _MODEL, buckets=_SECONDS, registry=registry
-        )
+        self.duration = Histogram("condflow_request_duration_seconds", "Whole requests.", _MODEL, _SECONDS, registry)
         self.stages = Histogram(
             "condflow_stage_duration_seconds",
             "Stages of answered requests.",
             ("operation", "stage"),
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
+            registry,
         )
-        self.batch_rows = Histogram(
-            "condflow_batch_rows", "Rows of one engine call.", _MODEL, buckets=_ROWS, registry=registry
-        )
+        self.batch_rows = Histogram("condflow_batch_rows", "Rows of one engine call.", _MODEL, _ROWS, registry)
         self.queue_rows = Gauge("condflow_queue_rows", "Rows admitted and not yet computed.", registry=registry)
         self.queue_oldest = Gauge("condflow_queue_oldest_seconds", "Age of the oldest waiting work.", registry=registry)
         self.shed = Counter("condflow_shed", "Requests shed, by reason.", ("reason",), registry=registry)
@@ -103,8 +105,8 @@ class Metrics:
             "condflow_model_load_seconds",
             "Loading a version: read, verify, build, probe.",
             ("model", "version", "outcome"),
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
+            registry,
         )
         self.info = Gauge(
             "condflow_model_info", "1 for each version that is loaded.", ("model", "version"), registry=registry
@@ -123,7 +125,7 @@ class Metrics:
         for outcome in ("ok", "error"):
             self.key_changes.labels(outcome)
         self._live: set[tuple[str, str]] = set()
-        self._series: dict[tuple[str, ...], Any] = {}
+        self._series: dict[tuple[Any, ...], Any] = {}
 
     def finish(self, record: RequestRecord, status: int) -> None:
         """Count one request, once."""
@@ -155,7 +157,7 @@ class Metrics:
 
     def _of(self, metric: Counter | Histogram, *labels: str) -> Any:
         """The series of these labels, kept: to look it up by name costs more than to count."""
-        key = (metric._name, *labels)
+        key = (metric, *labels)
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = metric.labels(*labels)

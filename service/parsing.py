@@ -41,7 +41,7 @@ def parse(
         Problem: 400 for what is not of the media type, 422 for fields that are not of this request.
     """
     if media == JSON:
-        if request.query_params:
+        if request.scope["query_string"] and request.query_params:
             name = next(iter(request.query_params))
             raise invalid(
                 f"/{name[:64]}", "query parameters go with binary bodies; put this field into the JSON object"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,52 +14,27 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference.engine import Arrays, EngineOutOfMemory
+from inference.engine import EngineOutOfMemory
 from inference.errors import CannotAnswer, FieldError
 from inference.loaded import Loaded
 from inference.work import Question, Work
-from model_store.signature import Operation as EngineOperation
 from service.admission import Admission
-from service.body import ByteBudget, read_body
+from service.body import ByteBudget, Held, read_body
 from service.exchange import Asked, Dialect, Exchange
 from service.metrics import RequestRecord
-from service.operations.base import Operation, StreamPlan
+from service.operations.base import Operation, Plan, StreamPlan
+from service.patience import Patience
 from service.problems import Problem, deadline_passed, invalid, unavailable
 from service.registry import Registry
 from service.rendering import count_nonfinite, identity, render_line
-from service.scheduling.driver import DeadlinePassed, Driver
+from service.scheduling.driver import DeadlinePassed, Driver, TooLate
 from service.settings import Settings
-from service.streaming import Stream, wait_for_disconnect
+from service.streaming import Stream
 
 Result = TypeVar("Result")
-HOST_SHARE = 2.0  # waiting takes longer than the engine's own seconds: parsing and rendering share its cores
 _INLINE_BYTES = 32_768
 _INLINE_ROWS = 256
-_CLIENT_GONE = 499
 _TIMEOUT_HEADER = "x-request-timeout-ms"
-
-
-@dataclass
-class _Watched:
-    """A work that tells the record when its first rows leave the queue."""
-
-    work: Work
-    record: RequestRecord
-
-    @property
-    def operation(self) -> EngineOperation:
-        return self.work.operation
-
-    @property
-    def rows(self) -> int:
-        return self.work.rows
-
-    def inputs(self, start: int, stop: int) -> Arrays:
-        self.record.stage = "compute"
-        return self.work.inputs(start, stop)
-
-    def accept(self, start: int, stop: int, outputs: Arrays) -> None:
-        self.work.accept(start, stop, outputs)
 
 
 class Pipeline:
@@ -94,15 +69,16 @@ class Pipeline:
     async def _read_and_compute(
         self, operation: Operation, request: Request, exchange: Exchange, record: RequestRecord, deadline: float
     ) -> Response:
-        limit, pause = exchange.limit, self._settings.body_timeout_s
         started = perf_counter()
         # The body's bytes stay counted to the end: arrays are views of them.
-        async with read_body(request, limit.name, limit.maximum, limit.hint, self._budget, pause, deadline) as body:
-            large = len(body) > _INLINE_BYTES
-            asked = await self._off_loop(lambda: exchange.read(body), large)
+        with Patience(request) as patience, Held(self._budget) as held:
+            pause = self._settings.body_timeout_s
+            body = await read_body(request, exchange.limit, held, patience, pause, deadline)
+            patience.until(deadline, lambda: deadline_passed(record.stage))
+            patience.watch()
+            asked = await self._off_loop(partial(exchange.read, body), len(body) > _INLINE_BYTES)
             record.add("parse", perf_counter() - started)
-            computing = self._compute(operation, asked, body, record, deadline)
-            return await _unless_gone(request, computing, record, deadline)
+            return await self._compute(operation, asked, body, record, deadline)
 
     async def _compute(
         self, operation: Operation, asked: Asked, body: bytes, record: RequestRecord, deadline: float
@@ -110,11 +86,14 @@ class Pipeline:
         lease = record.lease = await self._registry.lease(asked.model, asked.version)
         loaded = lease.loaded
         record.model, record.version = loaded.name, str(loaded.version)
-        limits, large = self._settings.limits, len(body) > _INLINE_BYTES
         with _refusals():
             started = perf_counter()
-            question = await self._off_loop(lambda: asked.question(loaded), large)
-            plan = await self._off_loop(lambda: operation.plan(loaded, question, limits, asked.media), large)
+
+            def prepare() -> tuple[Any, Plan | StreamPlan]:
+                question = asked.question(loaded)
+                return question, operation.plan(loaded, question, self._settings.limits, asked.media)
+
+            question, plan = await self._off_loop(prepare, len(body) > _INLINE_BYTES)
             record.add("parse", perf_counter() - started)
             if isinstance(plan, StreamPlan):
                 return await self._begin(loaded, plan, body, record, deadline)
@@ -185,18 +164,14 @@ class Pipeline:
             record.stage = "queue"
             if not begun:
                 self._in_time(loaded, step.work, deadline)
-            timing = await self._driver.run(loaded, _Watched(step.work, record), deadline, record.tenant)
+            timing = await self._driver.run(loaded, step.work, deadline, record.tenant, record.computing)
             record.add("queue", timing.queue)
             record.add("compute", timing.compute)
 
     def _in_time(self, loaded: Loaded, work: Work, deadline: float) -> None:
         """Refuse now what the queue will not let be done in time, rather than compute it for nobody."""
-        left = deadline - monotonic()
-        if not self._driver.backlog:
-            return
-        delay, alone = self._driver.delay(loaded, work.operation, work.rows)
-        if alone < left < HOST_SHARE * delay:
-            wait = HOST_SHARE * (delay - alone)
+        wait = self._driver.excess(loaded, work.operation, work.rows, deadline - monotonic())
+        if wait:
             raise unavailable("overloaded", f"the queue is {wait:.1f} s long for this request", wait)
 
     async def _off_loop(self, function: Callable[[], Result], heavy: bool) -> Result:
@@ -249,26 +224,7 @@ class _refusals:  # noqa: N801 - reads as a statement
                 raise Problem(422, "cannot-answer", error.reason) from None
             case DeadlinePassed():
                 raise deadline_passed("queue") from None
+            case TooLate():
+                raise unavailable("overloaded", "the queue left no time for this request", error.wait) from None
             case EngineOutOfMemory() | MemoryError():
                 raise unavailable("overloaded", "there was no memory for this request", 1.0) from error
-
-
-async def _unless_gone(
-    request: Request, answering: Awaitable[Response], record: RequestRecord, deadline: float
-) -> Response:
-    """The answer, unless the client leaves or the deadline passes first; then what is left of it is dropped."""
-    task = asyncio.ensure_future(answering)
-    gone = asyncio.ensure_future(wait_for_disconnect(request.receive))
-    try:
-        done, _ = await asyncio.wait({task, gone}, timeout=deadline - monotonic(), return_when=asyncio.FIRST_COMPLETED)
-        if task in done:
-            return task.result()
-        if gone in done:
-            record.cancelled = True
-            return Response(status_code=_CLIENT_GONE)
-        raise deadline_passed(record.stage)
-    finally:
-        for pending in (task, gone):
-            if not pending.done():
-                pending.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)

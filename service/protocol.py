@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.connection import Connection
+
 HEAD_BYTES = 65_536
 HEAD_SECONDS = 20.0
 
@@ -21,12 +23,15 @@ class BoundedHead(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Start the clock of the first head."""
         super().connection_made(transport)
+        self._connection = Connection(transport.abort)
+        self._extensions = self._connection.extensions
         self._timer = self.loop.call_later(HEAD_SECONDS, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell the request in progress."""
         self._stop_clock()
         super().connection_lost(exc)
+        self._connection.end()
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the head is complete."""
@@ -46,7 +51,7 @@ class BoundedHead(HttpToolsProtocol):
         """The head is there."""
         self._stop_clock()
         self._in_head = False
-        self.scope["extensions"] = {"condflow.abort": {"now": self.transport.abort}}
+        self.scope["extensions"] = self._extensions
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -43,9 +43,14 @@ def render_line(content: Mapping[str, Any]) -> bytes:
 
 def count_nonfinite(fields: Mapping[str, Any]) -> int:
     """Values of the answer that are NaN or infinite."""
-    arrays, _ = split(fields)
-    floats = (array for array in arrays.values() if array.dtype.kind == "f")
-    return sum(array.size - int(np.isfinite(array).sum()) for array in floats)
+    count = 0
+    for value in fields.values():
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind == "f":
+                count += value.size - int(np.count_nonzero(np.isfinite(value)))
+        elif isinstance(value, dict):
+            count += count_nonfinite(value)
+    return count
 
 
 def split(fields: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -18,7 +18,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.codecs.media import NDJSON
+from service.connection import connection_of
 from service.metrics import RequestRecord
+from service.patience import wait_for_disconnect
 from service.problems import Problem, deadline_passed, scrub
 
 _log = logging.getLogger("condflow.service")
@@ -60,9 +62,9 @@ class Stream(Response):
                 self._record.cancelled = True
             elif not sending.result():
                 self._record.cancelled = True
-                abort = scope.get("extensions", {}).get("condflow.abort")
-                if abort is not None:
-                    abort["now"]()
+                connection = connection_of(scope)
+                if connection is not None:
+                    connection.abort()
                     await gone
         finally:
             for task in (sending, gone):
@@ -103,9 +105,3 @@ class Stream(Response):
     def _failed(self, problem: Problem) -> bytes:
         self._record.late_status, self._record.reason = problem.status, problem.reason
         return orjson.dumps(scrub({"complete": False, "error": problem.document()}), option=orjson.OPT_APPEND_NEWLINE)
-
-
-async def wait_for_disconnect(receive: Receive) -> None:
-    """Return when the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

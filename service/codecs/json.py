@@ -102,19 +102,23 @@ def render_object(content: Mapping[str, Any]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    kind = type(value)
+    if kind is np.ndarray:
         # orjson reads C-contiguous native arrays only; empty trailing axes keep their shape as lists.
-        return (
-            value.tolist()
-            if value.size == 0 or value.dtype.kind == "U"
-            else np.ascontiguousarray(value).reshape(value.shape)
-        )
+        if value.size == 0 or value.dtype.kind == "U":
+            return value.tolist()
+        return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+    if kind is str or kind is int:
+        return value
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     return value
 
 
 def _nonfinite(name: str, value: Any) -> list[dict[str, Any]]:
+    kind = type(value)
+    if kind is str or kind is int:
+        return []
     if isinstance(value, Mapping):
         return [entry for key, item in value.items() for entry in _nonfinite(f"{name}/{key}", item)]
     if isinstance(value, float):

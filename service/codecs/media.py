@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from starlette.requests import Request
 
 from service.problems import Problem
@@ -16,14 +18,19 @@ _READ = f"expected Content-Type {JSON} (with no parameter but charset=utf-8), {N
 
 def request_media(request: Request) -> str:
     """JSON, NPZ or NPY. Raises Problem (415)."""
-    value = request.headers.get("content-type", "").strip()
+    media = _request_media(request.headers.get("content-type", "").strip())
+    check_uncoded(request)
+    return media
+
+
+@lru_cache(maxsize=64)
+def _request_media(value: str) -> str:
     media, _, parameters = value.partition(";")
     media = media.strip().lower()
     charset = parameters.strip().lower().replace('"', "") if media == JSON else ""
     if media not in (JSON, NPZ, NPY) or charset not in ("", "charset=utf-8", "charset=utf8"):
         shown = f"`{value[:64]}`" if value else "nothing"
         raise Problem(415, "media-type", f"{_READ}, got {shown}", header="Content-Type")
-    check_uncoded(request)
     return media
 
 
@@ -37,7 +44,11 @@ def check_uncoded(request: Request) -> None:
 
 def answer_media(request: Request, offered: tuple[str, ...]) -> str:
     """The offered type that `Accept` likes best, in the order offered where it likes several the same. Raises 406."""
-    header = ",".join(request.headers.getlist("accept")).strip()
+    return _answer_media(",".join(request.headers.getlist("accept")).strip(), offered)
+
+
+@lru_cache(maxsize=64)
+def _answer_media(header: str, offered: tuple[str, ...]) -> str:
     if not header:
         return offered[0]
     wishes = [wish for part in header.split(",") if (wish := _wish(part)) is not None]

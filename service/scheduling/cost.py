@@ -1,13 +1,15 @@
-"""What an engine call costs: seconds = a rows + b, fitted while serving."""
+"""What an engine call costs, seconds = a rows + b, and how much longer a queue of them takes; fitted while serving."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 
 FORGET = 0.98
 TICK = 1e-9
 FIRST_PER_ROW = 50e-6
 FIRST_PER_CALL = 200e-6
+MEMORY_S = 2.0
 
 
 @dataclass
@@ -62,3 +64,32 @@ class Cost:
         So at least half of a call is useful work, however little time it is given.
         """
         return max(1, int((seconds - self.per_call) / self.per_row + 1e-9), int(self.per_call / self.per_row))
+
+
+@dataclass
+class Stretch:
+    """Seconds that pass for each second that calls are expected to take, while one follows the other.
+
+    More than one: between two calls the host parses, renders and hands over, and it shares the engine's cores. What was
+    seen loses its weight over `MEMORY_S` seconds of calls; until then the guess counts too.
+
+    >>> stretch = Stretch()
+    >>> for _ in range(2000):
+    ...     stretch.observe(0.012, 0.010)
+    >>> round(stretch.factor, 3)
+    1.2
+    """
+
+    _passed: float = 2.0
+    _expected: float = 1.0
+
+    def observe(self, passed: float, expected: float) -> None:
+        """Learn from one call that began when the one before it ended."""
+        keep = exp(-expected / MEMORY_S)
+        self._passed = keep * self._passed + passed
+        self._expected = keep * self._expected + expected
+
+    @property
+    def factor(self) -> float:
+        """At least one."""
+        return max(1.0, self._passed / self._expected)

@@ -1,28 +1,42 @@
-"""The scheduler's driver: an event loop that pulls engine calls, and one engine thread that makes them."""
+"""The scheduler's driver: an event loop that pulls engine calls, and one engine thread that makes them.
+
+Calls go to the thread through a queue, and come back as one callback each: executors and futures would cost more than
+forming a call does.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from queue import SimpleQueue
 from time import monotonic, perf_counter
 
 from inference.engine import Arrays, EngineLost
 from inference.loaded import Loaded
-from inference.work import Work
+from inference.work import Work, joined_inputs
 from model_store.signature import Operation
-from service.scheduling.cost import Cost
+from service.scheduling.cost import Cost, Stretch
 from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Batch, Chunk, Job, Kind, Pace, Scheduler
 
+CAUTION = 1.25  # what is admitted should be in time by so much
+OnStart = Callable[[], None]
 OnBatch = Callable[[Loaded, str, int, float], None]
 
 
 class DeadlinePassed(Exception):
     """The work was still waiting when its deadline passed."""
+
+
+class TooLate(Exception):
+    """The work had not begun when there was no time left for it; `wait`: seconds that the queue takes."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__("the queue left no time")
+        self.wait = wait
 
 
 @dataclass
@@ -44,8 +58,9 @@ class _Asked(Job):
     loaded: Loaded = field(kw_only=True)
     work: Work = field(kw_only=True)
     done: asyncio.Future[Timing] = field(kw_only=True)
+    on_start: OnStart = field(kw_only=True)
     timing: Timing = field(default_factory=Timing)
-    arrived: float = field(default_factory=monotonic)
+    arrived: float = field(kw_only=True)
     since: float = field(default_factory=perf_counter)
     accepted: int = 0
     early: dict[int, tuple[int, Arrays]] = field(default_factory=dict)
@@ -76,10 +91,13 @@ class Driver:
         self._devices: dict[Kind, str] = {}
         self._scheduler = Scheduler(pace, self._costs.__getitem__, lambda kind: self._devices[kind] != "cpu")
         self._on_batch = on_batch
-        self._engine = ThreadPoolExecutor(1, "condflow-engine")
-        self._wake = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
+        self._calls: SimpleQueue[Batch | None] = SimpleQueue()
+        self._engine: threading.Thread | None = None
+        self._pulling = False
+        self._closed = False
         self._lost = False
+        self._stretch = Stretch()
+        self._followed: float | None = None
 
     @property
     def lost(self) -> bool:
@@ -97,17 +115,26 @@ class Driver:
         """Seconds until all that waits is done."""
         return self._scheduler.backlog
 
-    def delay(self, loaded: Loaded, operation: Operation, rows: int) -> tuple[float, float]:
-        """Seconds until so many new rows would be done as things stand, and if nothing else were."""
+    def excess(self, loaded: Loaded, operation: Operation, rows: int, left: float) -> float:
+        """Seconds to wait before so many new rows could be done in the `left` ones, as things stand; 0 for none.
+
+        What would take longer even if it were alone is not kept waiting: its cost may be a wrong guess.
+        """
         kind = _kind(loaded, operation)
-        return self._scheduler.delay(kind, rows), self._costs[kind].seconds(rows)
+        backlog, alone = self._scheduler.backlog, self._costs[kind].seconds(rows)
+        if not backlog or alone >= left or CAUTION * self._stretch.factor * (alone + backlog) <= left:
+            return 0.0
+        delay = CAUTION * self._stretch.factor * self._scheduler.delay(kind, rows)
+        return delay - alone if delay > left else 0.0
 
     def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
         """Tell what a call took that was made elsewhere, at warm-up."""
         self._costs[_kind(loaded, operation)].observe(rows, seconds)
 
-    async def run(self, loaded: Loaded, work: Work, deadline: float, tenant: str = "") -> Timing:
-        """Run all rows of `work`; return when its last chunk was accepted.
+    async def run(
+        self, loaded: Loaded, work: Work, deadline: float, tenant: str = "", on_start: OnStart = lambda: None
+    ) -> Timing:
+        """Run all rows of `work`; return when its last chunk was accepted. `on_start`: its first rows left the queue.
 
         Cancelling the call drops what has not started. Raises DeadlinePassed, EngineError, or what the work raises.
         """
@@ -115,14 +142,28 @@ class Driver:
             return Timing()
         if self._lost:
             raise EngineLost("the device is gone")
-        if self._loop is None:
-            self._loop = asyncio.create_task(self._serve(), name="condflow-scheduler")
-        done = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._engine is None:
+            self._engine = threading.Thread(target=self._make_calls, args=(loop,), name="condflow-engine", daemon=True)
+            self._engine.start()
+        done = loop.create_future()
         kind = _kind(loaded, work.operation)
         self._devices[kind] = loaded.engine.device
-        job = _Asked(kind, tenant, work.rows, deadline, loaded=loaded, work=work, done=done)
+        alone, arrived = self._costs[kind].seconds(work.rows), monotonic()
+        job = _Asked(
+            kind,
+            tenant,
+            work.rows,
+            deadline,
+            deadline - alone if alone < deadline - arrived else deadline,
+            loaded=loaded,
+            work=work,
+            done=done,
+            on_start=on_start,
+            arrived=arrived,
+        )
         self._scheduler.submit(job)
-        self._wake.set()
+        self._pull_soon()
         try:
             return await done
         finally:
@@ -130,31 +171,43 @@ class Driver:
 
     async def close(self) -> None:
         """Stop after the engine call in progress; what waits is cancelled."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait([self._loop])
+        self._closed = True
         for job in list(self._scheduler.waiting()):
             _asked(job).done.cancel()
-        await asyncio.to_thread(self._engine.shutdown)
+        if self._engine is not None:
+            self._calls.put(None)
+            await asyncio.to_thread(self._engine.join)
 
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            for job in self._scheduler.expired(monotonic()):
-                _end(job, DeadlinePassed())
-            batch = self._scheduler.pull()
-            if batch is None:
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            call = loop.run_in_executor(self._engine, _compute, batch, self._layout)
-            call.add_done_callback(partial(self._settle, batch))
+    def _pull_soon(self) -> None:
+        """Pull after two turns of the loop: it has then read and submitted all that is there, and one call takes it.
 
-    def _settle(self, batch: Batch, call: asyncio.Future[_Outcome]) -> None:
-        self._wake.set()
-        if call.cancelled():
+        A busy loop makes the engine wait, which costs nothing as the loop is the slower one; an idle one turns at once.
+        """
+        if not self._pulling:
+            self._pulling = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._pull)
+
+    def _pull(self) -> None:
+        """Hand out as many calls as may be."""
+        self._pulling = False
+        if self._closed:
             return
-        outcome = call.result()
+        for job in self._scheduler.expired(now := monotonic()):
+            _end(job, DeadlinePassed() if now >= job.deadline else TooLate(self.backlog))
+        while (batch := self._scheduler.pull()) is not None:
+            for chunk in batch.chunks:
+                if chunk.start == 0:
+                    _asked(chunk.job).on_start()
+            self._calls.put(batch)
+
+    def _make_calls(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The engine thread: one call after the other."""
+        while (batch := self._calls.get()) is not None:
+            loop.call_soon_threadsafe(self._settle, batch, _compute(batch, self._layout))
+
+    def _settle(self, batch: Batch, outcome: _Outcome) -> None:
+        """Tell the scheduler, hand out the next call, then end what is done."""
         for chunk in batch.chunks:
             job = _asked(chunk.job)
             job.timing.queue += max(outcome.started - job.since, 0.0)
@@ -162,18 +215,27 @@ class Driver:
             job.since = outcome.started + outcome.seconds
         for chunk, fault in outcome.faults.items():
             self._fail(chunk.job, fault)
-        if outcome.error is not None:
+        if outcome.error is None:
+            self._scheduler.finished(batch, outcome.seconds)
+            self._learn_stretch(outcome)
+            loaded, operation = _asked(batch.chunks[0].job).loaded, _asked(batch.chunks[0].job).work.operation
+            self._on_batch(loaded, operation, batch.rows, outcome.seconds)
+        else:
             self._lost = self._lost or isinstance(outcome.error, EngineLost)
             for chunk in self._scheduler.failed(batch, outcome.error):
                 self._fail(chunk.job, outcome.error)
-            return
-        self._scheduler.finished(batch, outcome.seconds)
-        loaded, operation = _asked(batch.chunks[0].job).loaded, _asked(batch.chunks[0].job).work.operation
-        self._on_batch(loaded, operation, batch.rows, outcome.seconds)
+        self._pull_soon()
         for chunk in batch.chunks:
             job = _asked(chunk.job)
             if job.accepted == job.rows and not job.done.done():
                 job.done.set_result(job.timing)
+
+    def _learn_stretch(self, outcome: _Outcome) -> None:
+        """From calls that found something waiting when the one before them ended."""
+        ended = perf_counter()
+        if self._followed is not None:
+            self._stretch.observe(ended - self._followed, outcome.seconds)
+        self._followed = ended if self._scheduler.backlog else None
 
     def _fail(self, job: Job, error: Exception) -> None:
         self._scheduler.leave(job)
@@ -188,13 +250,7 @@ def _kind(loaded: Loaded, operation: Operation) -> Kind:
 def _compute(batch: Batch, layout: Layout) -> _Outcome:
     """Make one call in the engine thread, and hand each work its outputs. A work's own fault stops no other."""
     started = perf_counter()
-    inputs: dict[Chunk, Arrays] = {}
-    faults: dict[Chunk, Exception] = {}
-    for chunk in batch.chunks:
-        try:
-            inputs[chunk] = _asked(chunk.job).work.inputs(chunk.start, chunk.stop)
-        except Exception as fault:
-            faults[chunk] = fault
+    inputs, faults = _inputs(batch)
     first = _asked(batch.chunks[0].job)
     error: Exception | None = None
     if inputs:
@@ -210,6 +266,24 @@ def _compute(batch: Batch, layout: Layout) -> _Outcome:
                 except Exception as fault:
                     faults[chunk] = fault
     return _Outcome(faults, error, started, perf_counter() - started)
+
+
+def _inputs(batch: Batch) -> tuple[dict[Chunk, Arrays], dict[Chunk, Exception]]:
+    """The inputs of each chunk; where not all can be had together, one by one, and what fails for itself."""
+    try:
+        together = joined_inputs([(_asked(chunk.job).work, chunk.start, chunk.stop) for chunk in batch.chunks])
+        return dict(zip(batch.chunks, together, strict=True)), {}
+    except Exception as failure:
+        if len(batch.chunks) == 1:
+            return {}, {batch.chunks[0]: failure}
+    inputs: dict[Chunk, Arrays] = {}
+    faults: dict[Chunk, Exception] = {}
+    for chunk in batch.chunks:
+        try:
+            inputs[chunk] = _asked(chunk.job).work.inputs(chunk.start, chunk.stop)
+        except Exception as fault:
+            faults[chunk] = fault
+    return inputs, faults
 
 
 def _accept(job: _Asked, chunk: Chunk, outputs: Arrays) -> None:

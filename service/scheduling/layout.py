@@ -9,6 +9,7 @@ another alignment in memory; the last bits of what it answers then depend on the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -35,12 +36,12 @@ class Dense:
 
     def run(self, engine: Engine, operation: Operation, members: Sequence[Member]) -> list[Arrays]:
         """See Layout."""
+        if len(members) == 1:
+            return [engine.run(operation, members[0][1])]
         arrays = [inputs for _, inputs in members]
-        merged = arrays[0]
-        if len(arrays) > 1:
-            merged = {name: np.concatenate([inputs[name] for inputs in arrays]) for name in merged}
+        merged = {name: np.concatenate([inputs[name] for inputs in arrays]) for name in arrays[0]}
         outputs = engine.run(operation, merged)
-        ends = np.cumsum([_rows(inputs) for inputs in arrays])
+        ends = list(accumulate(_rows(inputs) for inputs in arrays))
         return [
             {name: array[end - _rows(inputs) : end] for name, array in outputs.items()}
             for inputs, end in zip(arrays, ends, strict=True)

@@ -18,6 +18,7 @@ from service.scheduling.turns import Turns, level
 
 LEADERS_PART = 4  # of its tenant's rows in a call, one in so many is the leader's
 MUCH = 4  # times smaller is much smaller
+LATELY = 0.1  # seconds of engine time after which a smaller job is forgotten
 
 Kind = Hashable
 """What may share an engine call: one version and one operation."""
@@ -36,14 +37,22 @@ class Pace:
 
 @dataclass(eq=False)
 class Job:
-    """`rows` rows of one kind, asked for by `tenant` (an API key), to be under way before `deadline`."""
+    """`rows` rows of one kind, asked for by `tenant` (an API key), to be done by `deadline`.
+
+    Once it is past `start_by` there is no sense in starting it.
+    """
 
     kind: Kind
     tenant: str
     rows: int
     deadline: float
+    start_by: float = inf
     next_row: int = 0
     ended: bool = False
+
+    def hopeless(self, now: float) -> bool:
+        """Whether it cannot be done in time any more."""
+        return now >= self.deadline or (now >= self.start_by and not self.next_row)
 
     @property
     def left(self) -> int:
@@ -105,6 +114,8 @@ class Scheduler:
         self._again: deque[Batch] = deque()
         self._most_rows: dict[Kind, int] = {}
         self._earliest = inf
+        self._computed = 0.0
+        self._short_until = 0.0
 
     # --- jobs ---------------------------------------------------------------------------------------------------
 
@@ -116,7 +127,7 @@ class Scheduler:
         self._jobs[job.tenant].add(job)
         self._kinds.setdefault(job.kind, {})[job] = None
         self._rows[job.kind] = self._rows.get(job.kind, 0) + job.rows
-        self._earliest = min(self._earliest, job.deadline)
+        self._earliest = min(self._earliest, job.deadline, job.start_by)
 
     def leave(self, job: Job) -> None:
         """The client left, or the job has its answer: nothing more is handed out."""
@@ -124,13 +135,14 @@ class Scheduler:
         self._stop_waiting(job)
 
     def expired(self, now: float) -> list[Job]:
-        """Jobs that still wait though their deadline has passed; they leave."""
+        """Jobs that still wait though they cannot be done in time any more; they leave."""
         if now < self._earliest:
             return []
-        late = [job for job in self.waiting() if job.deadline <= now]
+        late = [job for job in self.waiting() if job.hopeless(now)]
         for job in late:
             self.leave(job)
-        self._earliest = min((job.deadline for job in self.waiting()), default=inf)
+        ends = (job.deadline if job.next_row else min(job.deadline, job.start_by) for job in self.waiting())
+        self._earliest = min(ends, default=inf)
         return late
 
     def waiting(self) -> Iterable[Job]:
@@ -173,6 +185,7 @@ class Scheduler:
         """The call succeeded, in so many seconds."""
         expected = self.in_flight.pop(batch)
         self._charge(batch, seconds - expected)
+        self._computed += max(seconds, 0.0)
         self.cost(batch.kind).observe(batch.rows, seconds)
         cap = self._most_rows.get(batch.kind)
         if cap is not None and batch.rows >= cap:  # there is memory again: take a little more next time
@@ -222,7 +235,9 @@ class Scheduler:
             shares = {job: job.left for job in mates}
         else:
             room = min(cost.rows(self._seconds(kind)), self._cap(kind))
-            for in_credit in (True, False):
+            if len(mates) == 1:
+                shares, room = {leader: min(leader.left, room)}, 0
+            for in_credit in (True, False) if room else ():
                 group = [job for job in mates if self._tenants.in_credit(job.tenant) == in_credit]
                 room -= _share(group, room, leader, shares)
         chunks = []
@@ -236,12 +251,16 @@ class Scheduler:
         return Batch(kind, tuple(chunks))
 
     def _seconds(self, kind: Kind) -> float:
-        """Short while a job waits that is much smaller than the biggest of this kind."""
+        """Short while a job waits, or lately waited, that is much smaller than the biggest of this kind.
+
+        Small jobs come one after the other: the next one should not find a long call before it.
+        """
         biggest = max(job.left for job in self._kinds[kind]) * self.cost(kind).per_row
         if biggest <= self.pace.short:
             return self.pace.long
-        smaller = any(job.left * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting())
-        return self.pace.short if smaller else self.pace.long
+        if any(job.left * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting()):
+            self._short_until = self._computed + LATELY
+        return self.pace.short if self._computed < self._short_until else self.pace.long
 
     def _cap(self, kind: Kind) -> int:
         return min(self._most_rows.get(kind, self.pace.most_rows), self.pace.most_rows)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.noise import SAMPLING, SCORING, NoiseSource, normals, sources, uniforms
+from inference.noise import SAMPLING, SCORING, NoiseSource, draw_together, normals, sources, uniforms
 from model_store.signature import Part
 
 MASK = 2**64 - 1
@@ -136,3 +136,19 @@ def test_parts_are_keyed_by_their_place() -> None:
     alone = NoiseSource(3, SCORING, 1, parts[1])
     np.testing.assert_array_equal(second.draw(0, 0, 5), alone.draw(0, 0, 5))
     assert (first.draw(0, 0, 5) != second.draw(0, 0, 5)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    demands=st.lists(
+        st.tuples(st.integers(0, 2**53 - 1), st.integers(1, 9), st.integers(0, 40), st.integers(1, 30)), min_size=1
+    ),
+    distribution=st.sampled_from(["normal", "uniform"]),
+)
+def test_neighbours_change_no_bit(demands: list[tuple[int, int, int, int]], distribution: str) -> None:
+    asked = []
+    for seed, size, start, length in demands:
+        source = NoiseSource(seed, SAMPLING, 0, Part(name="z", shape=(size,), distribution=distribution))
+        asked.append((source, [(0, start, start + length)]))
+    for (source, runs), together in zip(asked, draw_together(asked), strict=True):
+        np.testing.assert_array_equal(together, source.draw_runs(runs))

@@ -24,9 +24,11 @@ class World:
         """Known from the start, and right."""
         return self.costs.setdefault(kind, Cost(PER_ROW, PER_CALL))
 
-    def submit(self, rows: int, tenant: str = "", kind: Kind = "model", deadline: float = FAR) -> Job:
+    def submit(
+        self, rows: int, tenant: str = "", kind: Kind = "model", deadline: float = FAR, start_by: float = FAR
+    ) -> Job:
         """A new job."""
-        job = Job(kind, tenant, rows, deadline)
+        job = Job(kind, tenant, rows, deadline, start_by)
         self.done[job] = []
         self.scheduler.submit(job)
         return job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inference.engine import EngineError, EngineLost, EngineOutOfMemory
-from service.scheduling.scheduler import Pace
+from service.scheduling.scheduler import LATELY, Pace
 from tests.service.scheduling.machine import FAR, PER_CALL, PER_ROW, World
 
 SHORT, LONG = 240, 990  # rows in 2.5 and in 10 ms
@@ -27,8 +27,31 @@ def test_calls_are_short_while_a_smaller_job_waits() -> None:
     assert first is not None and second is not None
     assert first.rows == SHORT and second.rows == 1
     assert world.complete(small)
-    third = world.step()
-    assert third is not None and third.rows == LONG
+
+
+def test_calls_stay_short_for_a_while_after_a_smaller_job_and_then_are_long_again() -> None:
+    world = World()
+    world.submit(100_000)
+    small = world.submit(1, kind="another model")
+    while not world.complete(small):
+        world.step()
+    since = world.now
+    while (batch := world.step()) is not None and batch.rows == SHORT:
+        pass
+    assert batch is not None and batch.rows == LONG
+    assert LATELY < world.now - since < LATELY + 2 * Pace().long
+
+
+def test_what_cannot_be_done_in_time_any_more_is_not_begun() -> None:
+    world = World()
+    begun, hopeless, other = (world.submit(2 * LONG, deadline=1.0, start_by=0.5) for _ in range(3))
+    other.start_by = 0.9
+    first = world.scheduler.pull()
+    assert first is not None and first.chunks[0].job is begun
+    assert world.scheduler.expired(0.49) == []
+    assert world.scheduler.expired(0.5) == [hopeless]
+    assert world.scheduler.expired(0.9) == [other]
+    assert world.scheduler.expired(1.0) == [begun]
 
 
 def test_one_row_rides_along_in_the_next_call() -> None:

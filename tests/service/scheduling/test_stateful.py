@@ -29,9 +29,15 @@ class Machine(RuleBasedStateMachine):
         self.left: set[Job] = set()
         self.now = 0.0
 
-    @rule(rows=st.integers(1, 300), tenant=st.sampled_from("abc"), kind=st.integers(0, 2), patience=st.floats(0, 50))
-    def submit(self, rows: int, tenant: str, kind: int, patience: float) -> None:
-        job = Job(kind, tenant, rows, self.now + patience)
+    @rule(
+        rows=st.integers(1, 300),
+        tenant=st.sampled_from("abc"),
+        kind=st.integers(0, 2),
+        patience=st.floats(0, 50),
+        alone=st.floats(0, 60),
+    )
+    def submit(self, rows: int, tenant: str, kind: int, patience: float, alone: float) -> None:
+        job = Job(kind, tenant, rows, self.now + patience, self.now + patience - alone)
         self.rows[job] = set()
         self.scheduler.submit(job)
 
@@ -47,8 +53,10 @@ class Machine(RuleBasedStateMachine):
     def tick(self, seconds: float) -> None:
         self.now += seconds
         for job in self.scheduler.expired(self.now):
-            assert job.deadline <= self.now and job.left
+            assert job.left
+            assert job.deadline <= self.now or (job.start_by <= self.now and job.next_row == 0)
             self.left.add(job)
+        assert not any(job.hopeless(self.now) for job in self.scheduler.waiting())
 
     @rule()
     def pull(self) -> None:

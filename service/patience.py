@@ -1,0 +1,91 @@
+"""How long a request is worked on: until its time is over, or its client has left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+from service.connection import connection_of
+from service.problems import Problem
+
+
+class Patience:
+    """A block that is left early: by the Problem of its time limit, or by ClientDisconnect.
+
+    Its task is cancelled where it waits, as by `asyncio.timeout`. A server that tells of lost connections
+    (`service.connection`) costs nothing while all is well; under another one `watch` listens in a task.
+
+    Args:
+        request: whose client may leave.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._connection = connection_of(request.scope)
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._end: Exception | None = None
+
+    def __enter__(self) -> Patience:
+        """Begin. Raises ClientDisconnect where the client is gone already."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        if self._connection is not None:
+            if self._connection.lost:
+                raise ClientDisconnect
+            self._connection.when_lost = self._gone
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening; a cancellation of our own becomes what it stands for."""
+        self.unbounded()
+        if self._connection is not None:
+            self._connection.when_lost = None
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._end is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise self._end from None
+
+    def until(self, when: float, refusal: Callable[[], Problem]) -> None:
+        """From now on the time is over at `when`, monotonic, and then `refusal()` is raised."""
+        self.unbounded()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, when - monotonic()), self._late, refusal)
+
+    def unbounded(self) -> None:
+        """From now on there is no limit."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def watch(self) -> None:
+        """Listen for the client's leaving, now that its body is read."""
+        if self._connection is None:
+            self._watch = asyncio.ensure_future(self._listen())
+
+    async def _listen(self) -> None:
+        await wait_for_disconnect(self._request.receive)
+        self._gone()
+
+    def _gone(self) -> None:
+        self._cancel(ClientDisconnect())
+
+    def _late(self, refusal: Callable[[], Problem]) -> None:
+        self._cancel(refusal())
+
+    def _cancel(self, end: Exception) -> None:
+        if self._end is None:
+            self._end = end
+            self._task.cancel()
+
+
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
