@@ -149,7 +149,7 @@ class Driver:
         done = loop.create_future()
         kind = _kind(loaded, work.operation)
         self._devices[kind] = loaded.engine.device
-        alone, arrived = self._costs[kind].seconds(work.rows), monotonic()
+        alone, arrived = self._stretch.factor * self._costs[kind].seconds(work.rows), monotonic()
         job = _Asked(
             kind,
             tenant,
