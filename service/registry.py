@@ -89,6 +89,7 @@ class Registry:
         self.models: dict[str, Model] = {}
         self.looks = 0
         self.settled = False
+        self.store_readable = True
         self._load, self._metrics, self._spare, self._wait_s = load, metrics, spare, wait_s
         self._entries: dict[Key, Entry] = {}
         self._served: dict[str, dict[str | None, int]] = {}
@@ -147,9 +148,11 @@ class Registry:
                 self.models = await asyncio.to_thread(look, self.store, self._root, self.models)
             except StoreUnreadable as error:
                 self.looks += 1
+                self.store_readable = False
                 _log.warning("the store cannot be read, serving what is loaded: %s", error)
                 return
             self.looks += 1
+            self.store_readable = True
             if retry:
                 self._failures.clear()
             for defaults in (True, False):  # defaults first: they make the service ready
