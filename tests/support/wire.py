@@ -119,7 +119,7 @@ class Wire:
 
     def leave(self, *, abruptly: bool = True) -> None:
         """Go: with a reset, or politely though nobody listens any more."""
-        if abruptly:
+        if abruptly and not self._writer.is_closing():
             linger = struct.pack("ii", 1, 0)
             self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self._writer.transport.abort()
