@@ -74,9 +74,7 @@ class Settings(BaseSettings):
     streams: Annotated[PositiveInt, Field(description="answers streamed at once; more are shed")] = 64
     stream_timeout_ms: Annotated[PositiveInt, Field(description="the deadline of an answer that streams")] = 3_600_000
     stall_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the reader of an answer")] = 60.0
-    head_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for a request's head to be complete")] = (
-        20.0
-    )
+    head_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the head of a request")] = 20.0
     body_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the next piece of a body")] = 20.0
 
     poll_seconds: Annotated[PositiveFloat, Field(description="how often aliases are looked at")] = 1.0

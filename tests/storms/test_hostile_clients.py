@@ -21,9 +21,8 @@ TIMES = {
     "CONDFLOW_THREADS": "1",
 }
 GOOD = Request.json("/loglik", {"model": MODEL, "x": [[0.5, 1.0]]})
-LARGE = Request.json(
-    "/sample", {"model": MODEL, "condition": 1, "num_samples": 1_200_000}, NPZ
-)  # more than the kernel takes
+MORE_THAN_THE_KERNEL_TAKES = 1_200_000
+LARGE = Request.json("/sample", {"model": MODEL, "condition": 1, "num_samples": MORE_THAN_THE_KERNEL_TAKES}, NPZ)
 ENDLESS = Request.json("/sample", {"model": MODEL, "condition": 1, "num_samples": 9_000_000}, NDJSON)
 HALF = GOOD.head + GOOD.body[:5]
 SMALL_BUFFER = 4096
@@ -206,10 +205,10 @@ def test_pipelined_requests_are_answered_in_order(service: ServiceProcess) -> No
             Request.json("/encode", {"model": MODEL, "x": [float(place), 0.0], "condition": 0}) for place in places
         ]
         sending = asyncio.create_task(wire.send(b"".join(request.whole for request in asked)))
-        found = [(await wire.answer()).json()["latent"]["z"] for _ in asked]
+        found: list[float] = [(await wire.answer()).json()["latent"]["z"][0] for _ in asked]
         await sending
         wire.leave()
-        return [z[0][0] if isinstance(z[0], list) else z[0] for z in found]
+        return found
 
     found = asyncio.run(ask_all())
     assert found == sorted(found) and len(set(found)) == len(places)

@@ -83,16 +83,16 @@ class Wire:
         await self.send(request.whole)
         return await self.answer()
 
-    async def head(self) -> tuple[int, dict[str, str]]:
-        """Status and headers of the next answer, names in lower case."""
-        text = (await self._within(self._reader.readuntil(b"\r\n\r\n"))).decode("latin-1")
+    async def head(self, begun: bytes = b"") -> tuple[int, dict[str, str]]:
+        """Status and headers of the next answer, names in lower case; `begun`: what was read of it already."""
+        text = (begun + await self._within(self._reader.readuntil(b"\r\n\r\n"))).decode("latin-1")
         first, *lines = text.split("\r\n")[:-2]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         return int(first.split()[1]), headers
 
-    async def answer(self) -> Answer:
-        """The next answer, whole."""
-        status, headers = await self.head()
+    async def answer(self, begun: bytes = b"") -> Answer:
+        """The next answer, whole; `begun`: what was read of it already."""
+        status, headers = await self.head(begun)
         if headers.get("transfer-encoding") == "chunked":
             body = b""
             while size := int(await self._within(self._reader.readuntil(b"\r\n")), 16):
