@@ -249,10 +249,20 @@ class Registry:
         """The manifest of any version of the store, loaded or not. Raises Problem (404)."""
         if name not in self.models:
             raise unknown_model(name) if self.looks else self._still_loading(name)
+        loaded = self._loaded(name, reference)
+        if loaded is not None:
+            return loaded.manifest
         try:
             return await asyncio.to_thread(self.store.resolve, name, reference)
         except StoreError:
             raise unknown_version(name, "" if reference is None else reference) from None
+
+    def _loaded(self, name: str, reference: int | str | None) -> Loaded | None:
+        """The version that its number or whole digest names, if it is loaded: no disk is needed to tell."""
+        of_model = (entry.loaded for (model, _), entry in self._entries.items() if model == name)
+        return next(
+            (found for found in of_model if reference in (found.version, str(found.version), found.digest)), None
+        )
 
     async def _entry(self, key: Key) -> Entry | None:
         """The entry of a version, loaded if need be; requests and the poll share one attempt."""

@@ -52,9 +52,10 @@ async def ask(wire: Wire, version: int | None = None) -> int:
     return number
 
 
-async def under_load(
-    port: int, moves: Callable[[Wire], Awaitable[None]], pins: Callable[[], list[int]]
-) -> Counter[int]:
+Moves = Callable[[Wire], Awaitable[None]]
+
+
+async def under_load(port: int, moves: Moves, pins: Callable[[], list[int]]) -> Counter[int]:
     """What answered while `moves` happened: two clients ask for the default version, two for pinned ones."""
     over = asyncio.Event()
     seen: Counter[int] = Counter()
@@ -97,7 +98,7 @@ def test_new_versions_under_load(tmp_path: Path, reloads: int) -> None:
     publish(store, NAME, numbered(1))
     good, bad = [1], set[int]()
 
-    def storm(count: int) -> Callable[[Wire], Awaitable[None]]:
+    def storm(count: int) -> Moves:
         async def moves(wire: Wire) -> None:
             for turn in range(count):
                 number = store.versions(NAME)[-1] + 1
