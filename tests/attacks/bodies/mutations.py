@@ -20,26 +20,9 @@ from tests.attacks.bodies.corpus import archive, header
 
 _NUMBERS = [0, -0.0, 1e308, 5e-324, 1.5, -1, 2**31, 2**53, 2**63, 2**64, 10**400]
 _OTHERS = [True, False, None, "", "0", "left", [], {}]
-_FIELDS = [
-    "x",
-    "condition",
-    "conditions",
-    "draws",
-    "seed",
-    "version",
-    "num_samples",
-    "temperature",
-    "latent",
-    "summary",
-    "class_prior",
-    "shared_latent",
-    "return_latent",
-    "return_log_likelihood",
-    "return_samples",
-    "quantile_levels",
-    "model",
-    "nobody",
-]
+_FIELDS = ["x", "condition", "conditions", "draws", "seed", "version", "num_samples", "temperature", "latent", "model"]
+_FIELDS += ["summary", "class_prior", "shared_latent", "return_latent", "return_log_likelihood", "return_samples"]
+_FIELDS += ["quantile_levels", "nobody"]
 leaves = st.sampled_from([*_NUMBERS, *_OTHERS]) | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8)
 values = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(_FIELDS), inner, max_size=3)
@@ -95,21 +78,8 @@ def damaged(draw: st.DrawFn, body: bytes) -> bytes:
 
 # --- npy and npz ----------------------------------------------------------------------------------------------------
 
-_DESCRS = [
-    "'<f4'",
-    "'>f4'",
-    "'<f8'",
-    "'<f2'",
-    "'<i8'",
-    "'|u1'",
-    "'<U3'",
-    "'|O'",
-    "'|b1'",
-    "'<c16'",
-    "[('a','<f4')]",
-    "'<f4",
-    "17",
-]
+_DESCRS = ["'<f4'", "'>f4'", "'<f8'", "'<f2'", "'<i8'", "'|u1'", "'<U3'", "'|O'", "'|b1'", "'<c16'"]
+_DESCRS += ["[('a', '<f4')]", "'<f4", "17"]
 _EXTENT = st.integers(-2, 5) | st.sampled_from([2**31, 2**32, 2**63, 2**64, 10**30])
 _VERSIONS = [b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x00\x01", b"\xff\xff"]
 
