@@ -6,7 +6,6 @@ import asyncio
 import io
 import random
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,12 @@ import pytest
 
 from model_store.store import Store
 from tests.storms.conftest import MODEL
+from tests.support.leaving import MOMENTS, leave
 from tests.support.service_process import ServiceProcess, service_process, until_at_rest
 from tests.support.wire import JSON, NDJSON, NPZ, Request, Wire
 
 CLIENTS = 24
 SLACK_MIB = 24.0
-PAUSE_S = 0.06  # longer than most requests take here, so that some leave in each of their stages
 FIXED = {"CONDFLOW_FIXED_ROWS": "64", "CONDFLOW_THREADS": "1"}
 
 
@@ -47,32 +46,6 @@ REQUESTS = (
     score("/infer-condition", 500),
 )
 STREAM = sample(1_000_000, NDJSON)
-MOMENTS = ("connected", "head", "body", "asked", "answer", "stream")
-
-
-async def leave(port: int, chance: random.Random) -> str:
-    """Ask something and leave at a moment that chance chooses; which it was."""
-    moment = chance.choice(MOMENTS)
-    request = STREAM if moment == "stream" else chance.choice(REQUESTS)
-    wire = await Wire.open(port)
-    try:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            match moment:
-                case "connected":
-                    pass
-                case "head":
-                    await wire.send(request.head[: chance.randrange(len(request.head))])
-                case "body":
-                    await wire.send(request.head + request.body[: chance.randrange(len(request.body))])
-                case "asked":
-                    await wire.send(request.whole)
-                    await asyncio.sleep(chance.random() * PAUSE_S)
-                case _:
-                    await wire.send(request.whole)
-                    await wire.some(chance.randrange(1, 200))
-    finally:
-        wire.leave(abruptly=chance.random() < 0.5)
-    return moment
 
 
 async def storm(port: int, count: int, seed: int) -> Counter[str]:
@@ -86,7 +59,7 @@ async def storm(port: int, count: int, seed: int) -> Counter[str]:
 
     async def client() -> None:
         for _ in turns:
-            left[await leave(port, chance)] += 1
+            left[await leave(port, chance, REQUESTS, STREAM)] += 1
 
     async def neighbour() -> int:
         wire, answers = await Wire.open(port), 0
