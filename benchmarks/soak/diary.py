@@ -16,6 +16,16 @@ Outcome = Literal["answered", "refused", "shed", "left", "interrupted", "failed"
 OUTCOMES: tuple[Outcome, ...] = ("answered", "refused", "shed", "left", "interrupted", "failed")
 
 
+@dataclass(frozen=True)
+class Restart:
+    """A signal, the exit code, and until the first answer of the new process: seconds, and those it computed."""
+
+    signal: str
+    code: int
+    seconds: float
+    cpu_seconds: float
+
+
 @dataclass
 class Diary:
     """`refused`: a bad body, by a 4xx. `shed`: 503 or 504. `left`: cancelled by us. `interrupted`: by our signal.
@@ -27,7 +37,7 @@ class Diary:
     latencies: list[tuple[float, float]] = field(default_factory=list)
     vitals: list[tuple[float, Vitals]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    restarts: list[tuple[str, int, float]] = field(default_factory=list)
+    restarts: list[Restart] = field(default_factory=list)
     moves: int = 0
     started: float = field(default_factory=time.monotonic)
 

@@ -26,7 +26,8 @@ def page(found: Soak, command: str) -> Page:
     memory = [(at, vitals.memory_mib) for at, vitals in diary.vitals]
     early, late = thirds(memory, end)
     first, last = (p99_of(third) for third in thirds(diary.latencies, end))
-    terms = [code for name, code, _ in diary.restarts if name == "SIGTERM"] + [found.exit_code]
+    terms = [restart.code for restart in diary.restarts if restart.signal == "SIGTERM"] + [found.exit_code]
+    computed = max((restart.cpu_seconds for restart in diary.restarts), default=float("nan"))
     lower = {"better": "lower", "digits": 0}
     figures = [
         Figure("requests", float(diary.total()), digits=0),
@@ -51,11 +52,11 @@ def page(found: Soak, command: str) -> Page:
         Figure("SIGTERM that did not exit 0", float(sum(code != 0 for code in terms)), 0, **lower),  # type: ignore[arg-type]
         Figure(
             "slowest restart until the first answer, s",
-            max((seconds for _, _, seconds in diary.restarts), default=float("nan")),
+            max((restart.seconds for restart in diary.restarts), default=float("nan")),
             RESTART_S,
             "lower",
             digits=2,
-            note=f"{len(diary.restarts)} restarts, {diary.moves} alias moves",
+            note=f"{len(diary.restarts)} restarts, at most {computed:.2f} s of computing; {diary.moves} alias moves",
         ),
     ]
     body = requests_table(diary)

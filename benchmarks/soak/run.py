@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.soak.clients import World, asker, attacker, leaver, operator
-from benchmarks.soak.diary import Diary
+from benchmarks.soak.diary import Diary, Restart
 from benchmarks.soak.subject import MEASURED, QUESTIONS, SETTINGS, fill
 from model_store.store import Store
 from tests.support.service_process import PATIENCE_S, ServiceProcess, Vitals, until_at_rest
@@ -121,7 +121,7 @@ class _Run:
         wire.leave()
         if answer.status != 200:
             world.diary.fail(MEASURED, f"after {sig.name}: {answer.status}")
-        world.diary.restarts.append((sig.name, code, time.monotonic() - started))
+        world.diary.restarts.append(Restart(sig.name, code, time.monotonic() - started, self.service.cpu_seconds()))
         world.lives += 1
         world.up.set()
 

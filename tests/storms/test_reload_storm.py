@@ -109,8 +109,8 @@ def test_new_versions_under_load(tmp_path: Path, reloads: int) -> None:
                     bad.add(number)
                     number += 1
                 await asyncio.to_thread(publish, store, NAME, numbered(number))
-                good.append(number)
                 await until_default(wire, number)
+                good.append(number)
 
         return moves
 

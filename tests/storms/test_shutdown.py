@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.support.service_process import ServiceProcess, service_process
 from tests.support.wire import JSON, NDJSON, NPZ, Request, Wire
 
 FIXED = {"CONDFLOW_FIXED_ROWS": "64", "CONDFLOW_THREADS": "1"}  # answers are the same to the bit
+RESTART_S = 5.0
 SMALL = Request.json("/loglik", {"model": MODEL, "x": [[0.5, 1.0]]})
 
 
@@ -142,11 +142,9 @@ async def kill(service: ServiceProcess, bearer: dict[str, str], question: Reques
     return expected
 
 
-@pytest.mark.parametrize(
-    ("kills", "bound_s"), [(1, None), pytest.param(5, 5.0, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
-)
-def test_killed_under_load_the_same_versions_are_served_again(store: Path, kills: int, bound_s: float | None) -> None:
-    """Started again on the same port it says what it said before; at full size within `bound_s` each time."""
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=[pytest.mark.full, pytest.mark.timeout(900)])])
+def test_killed_under_load_the_same_versions_are_served_again(store: Path, kills: int) -> None:
+    """Started again on the same port it says what it said before, after less than RESTART_S of computing."""
     publish(Store.open(store), MODEL, handmade.labels(), metrics={"again": 1.0})
     text, key = new_key("root", frozenset(SCOPES))
     bearer = {"Authorization": f"Bearer {text}"}
@@ -156,10 +154,9 @@ def test_killed_under_load_the_same_versions_are_served_again(store: Path, kills
         with service_process(store, port=port, CONDFLOW_KEYS=key.line, **FIXED) as service:
             port = service.port
             expected = asyncio.run(kill(service, bearer, question))
-        started = time.monotonic()
         with service_process(store, port=port, CONDFLOW_KEYS=key.line, **FIXED) as service:
             assert asyncio.run(answer(port, question)) == expected
-            assert bound_s is None or time.monotonic() - started < bound_s
+            assert service.cpu_seconds() < RESTART_S
             assert service.end() == 0
     opened = Store.open(store)
     assert [verify(opened, MODEL, number).findings for number in opened.versions(MODEL)] == [(), ()]
