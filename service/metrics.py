@@ -94,6 +94,14 @@ class Metrics:
         self.batch_rows = Histogram("condflow_batch_rows", "Rows of one engine call.", _MODEL, _ROWS, registry)
         self.queue_rows = Gauge("condflow_queue_rows", "Rows admitted and not yet computed.", registry=registry)
         self.queue_oldest = Gauge("condflow_queue_oldest_seconds", "Age of the oldest waiting work.", registry=registry)
+        self.in_progress = Gauge(
+            "condflow_requests_in_progress", "Requests admitted and not yet answered.", registry=registry
+        )
+        self.streams = Gauge("condflow_streams_in_progress", "Answers being streamed.", registry=registry)
+        self.body_bytes = Gauge("condflow_body_bytes_held", "Bytes of request bodies in memory.", registry=registry)
+        self.store_readable = Gauge(
+            "condflow_store_readable", "1 where the last look at the store succeeded, else 0.", registry=registry
+        )
         self.shed = Counter("condflow_shed", "Requests shed, by reason.", ("reason",), registry=registry)
         self.cancelled = Counter(
             "condflow_cancelled", "Requests whose client left, by stage.", ("stage",), registry=registry

@@ -191,6 +191,11 @@ class Pipeline:
             milliseconds = min(milliseconds, int(text))
         return monotonic() + milliseconds / 1000
 
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of request bodies held at the moment."""
+        return self._budget.held
+
     async def close(self) -> None:
         """Stop the threads."""
         await asyncio.to_thread(self._threads.shutdown)

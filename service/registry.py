@@ -89,6 +89,7 @@ class Registry:
         self.models: dict[str, Model] = {}
         self.looks = 0
         self.settled = False
+        self.store_readable = True
         self._load, self._metrics, self._spare, self._wait_s = load, metrics, spare, wait_s
         self._entries: dict[Key, Entry] = {}
         self._served: dict[str, dict[str | None, int]] = {}
@@ -147,9 +148,11 @@ class Registry:
                 self.models = await asyncio.to_thread(look, self.store, self._root, self.models)
             except StoreUnreadable as error:
                 self.looks += 1
+                self.store_readable = False
                 _log.warning("the store cannot be read, serving what is loaded: %s", error)
                 return
             self.looks += 1
+            self.store_readable = True
             if retry:
                 self._failures.clear()
             for defaults in (True, False):  # defaults first: they make the service ready
@@ -246,10 +249,20 @@ class Registry:
         """The manifest of any version of the store, loaded or not. Raises Problem (404)."""
         if name not in self.models:
             raise unknown_model(name) if self.looks else self._still_loading(name)
+        loaded = self._loaded(name, reference)
+        if loaded is not None:
+            return loaded.manifest
         try:
             return await asyncio.to_thread(self.store.resolve, name, reference)
         except StoreError:
             raise unknown_version(name, "" if reference is None else reference) from None
+
+    def _loaded(self, name: str, reference: int | str | None) -> Loaded | None:
+        """The version that its number or whole digest names, if it is loaded: no disk is needed to tell."""
+        of_model = (entry.loaded for (model, _), entry in self._entries.items() if model == name)
+        return next(
+            (found for found in of_model if reference in (found.version, str(found.version), found.digest)), None
+        )
 
     async def _entry(self, key: Key) -> Entry | None:
         """The entry of a version, loaded if need be; requests and the poll share one attempt."""

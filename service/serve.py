@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from service.announcement import announcement
 from service.app import create_app
 from service.parts import Parts
-from service.protocol import BoundedHead
+from service.protocol import bounded_protocol
 from service.settings import Settings
 
 _KEEP_ALIVE_S = 65
@@ -70,7 +70,7 @@ def server_of(settings: Settings) -> Server:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=BoundedHead,
+        http=bounded_protocol(settings),
         ws="none",
         access_log=False,
         log_config=None,

@@ -73,7 +73,8 @@ class Settings(BaseSettings):
     request_timeout_ms: Annotated[PositiveInt, Field(description="deadline of a request that names none")] = 60_000
     streams: Annotated[PositiveInt, Field(description="answers streamed at once; more are shed")] = 64
     stream_timeout_ms: Annotated[PositiveInt, Field(description="the deadline of an answer that streams")] = 3_600_000
-    stall_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the reader of a stream")] = 60.0
+    stall_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the reader of an answer")] = 60.0
+    head_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the head of a request")] = 20.0
     body_timeout_s: Annotated[PositiveFloat, Field(description="longest wait for the next piece of a body")] = 20.0
 
     poll_seconds: Annotated[PositiveFloat, Field(description="how often aliases are looked at")] = 1.0

@@ -19,6 +19,7 @@ MAX_HEADER = 4096
 PREFIX_BYTES = 12 + MAX_HEADER
 _MAX_AXES = 8
 _MAX_EXTENT = 2**32
+_MAX_ADDRESS = 2**63
 _KINDS = {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}
 _MAX_TEXT = 256
 
@@ -63,7 +64,10 @@ def read_header(prefix: bytes | memoryview, field: str) -> Header:
         raise malformed(f"{field}: npy header has no sound shape", "npy", pointer)
     if any(type(extent) is not int or not 0 <= extent < _MAX_EXTENT for extent in shape):
         raise malformed(f"{field}: npy header has no sound shape", "npy", pointer)
-    return Header(_dtype(content["descr"], field), fortran, shape, offset + length)
+    dtype = _dtype(content["descr"], field)
+    if prod(max(extent, 1) for extent in shape) * dtype.itemsize >= _MAX_ADDRESS:  # numpy counts so, empty axes or not
+        raise malformed(f"{field}: npy header has no sound shape", "npy", pointer)
+    return Header(dtype, fortran, shape, offset + length)
 
 
 def _dtype(description: object, field: str) -> np.dtype:

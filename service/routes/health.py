@@ -29,6 +29,18 @@ def check_ready(parts: Parts) -> None:
         raise unavailable("loading", "models are still loading", 1.0)
 
 
+def take_gauges(parts: Parts) -> None:
+    """Set the gauges to what is held at this moment."""
+    metrics, admission = parts.metrics, parts.admission
+    rows, oldest = parts.driver.queue()
+    metrics.queue_rows.set(rows)
+    metrics.queue_oldest.set(oldest if rows else 0.0)
+    metrics.in_progress.set(admission.requests)
+    metrics.streams.set(admission.streams)
+    metrics.body_bytes.set(parts.pipeline.body_bytes)
+    metrics.store_readable.set(parts.registry.store_readable)
+
+
 def health_routes(parts: Parts) -> APIRouter:
     """The routes that orchestrators and Prometheus ask."""
     router = APIRouter(tags=["health"])
@@ -44,10 +56,11 @@ def health_routes(parts: Parts) -> APIRouter:
         "/readyz", operation_id="readyz", summary="May requests be sent here?", responses=problem_responses(403, 503)
     )
     async def readyz(request: Request) -> Response:
-        """200 once the default version of every model is loaded, until SIGTERM."""
+        """200 once the default version of every model is loaded, until SIGTERM; says whether the store is readable."""
         request.scope["condflow.record"].operation = "readyz"
         check_ready(parts)
-        return JSONResponse({"status": "ready", "loaded": parts.registry.serving})
+        store = "readable" if parts.registry.store_readable else "unreadable"
+        return JSONResponse({"status": "ready", "loaded": parts.registry.serving, "store": store})
 
     @router.get(
         "/metrics",
@@ -62,9 +75,7 @@ def health_routes(parts: Parts) -> APIRouter:
     async def metrics(request: Request) -> Response:
         """The text exposition."""
         request.scope["condflow.record"].operation = "metrics"
-        rows, oldest = parts.driver.queue()
-        parts.metrics.queue_rows.set(rows)
-        parts.metrics.queue_oldest.set(oldest if rows else 0.0)
+        take_gauges(parts)
         return Response(parts.metrics.render(), media_type=METRICS_TYPE)
 
     return router

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from service.parts import Parts
+from service.routes.health import take_gauges
 from service.serve import Server, server_of
 from service.settings import Settings
+from tests.support.exposition import Samples, samples_of
 
 PATIENCE_S = 60.0
 
@@ -44,18 +45,10 @@ class Running:
     def parts(self) -> Parts:
         return self.server.parts
 
-    def metrics(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    def metrics(self) -> Samples:
         """Every sample of /metrics: (name, sorted labels) -> value."""
-        parts = self.parts
-        rows, oldest = parts.driver.queue()
-        parts.metrics.queue_rows.set(rows)
-        parts.metrics.queue_oldest.set(oldest if rows else 0.0)
-        families = text_string_to_metric_families(parts.metrics.render().decode())
-        return {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in families
-            for sample in family.samples
-        }
+        take_gauges(self.parts)
+        return samples_of(self.parts.metrics.render().decode())
 
 
 @contextmanager

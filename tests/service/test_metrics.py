@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,50 +10,17 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.service.counting import answered, labels, moved, request_moves
 from tests.service.harness import Running, running, until
 from tests.service.slow import slow_down
 
 GOOD = {"model": "labels", "x": [[0.0, 1.0], [1.0, 1.0]]}
-Moves = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture(scope="module")
 def service(store_path: Path) -> Iterator[Running]:
     with running(store_path) as started:
         yield started
-
-
-def labels(**values: str) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(values.items()))
-
-
-def moved(service: Running, action: Callable[[], Any]) -> Moves:
-    """What `action` added to each counter and to the counts of each histogram; buckets, sums and gauges aside."""
-    before = service.metrics()
-    action()
-    after = service.metrics()
-    counted = {key: after[key] - before.get(key, 0) for key in after if key[0].endswith(("_total", "_count"))}
-    return {key: change for key, change in counted.items() if change}
-
-
-def request_moves(operation: str, model: str, outcome: str) -> Moves:
-    version = "unknown" if model == "unknown" else "1"
-    who = {"operation": operation, "model": model, "version": version}
-    return {
-        ("condflow_requests_total", labels(**who, outcome=outcome)): 1,
-        ("condflow_request_duration_seconds_count", labels(**who)): 1,
-    }
-
-
-def answered(operation: str, model: str, rows: int, *calls: str) -> Moves:
-    who = {"operation": operation, "model": model, "version": "1"}
-    moves = request_moves(operation, model, "ok")
-    moves[("condflow_rows_total", labels(**who))] = rows
-    for stage in ("parse", "queue", "compute", "encode"):
-        moves[("condflow_stage_duration_seconds_count", labels(operation=operation, stage=stage))] = 1
-    for call in calls:
-        moves[("condflow_batch_rows_count", labels(operation=call, model=model, version="1"))] = 1
-    return moves
 
 
 def test_ok(service: Running) -> None:
@@ -158,6 +125,10 @@ def test_names_labels_and_units(service: Running) -> None:
         "condflow_model_info",
         "condflow_key_changes_total",
         "condflow_gpu_memory_bytes",
+        "condflow_requests_in_progress",
+        "condflow_streams_in_progress",
+        "condflow_body_bytes_held",
+        "condflow_store_readable",
     ):
         assert f"# TYPE {name}" in text or f"# TYPE {name.removesuffix('_total')}" in text
     used = {name for _, pairs in service.metrics() for name, _ in pairs}

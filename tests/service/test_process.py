@@ -7,69 +7,19 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from service.keys import parse_line
-
-ROOT = Path(__file__).parents[2]
-
-
-class Process:
-    """`python -m service` over a store, on a free port."""
-
-    def __init__(self, store: Path, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "service", "--store", str(store), "--port", "0", *arguments]
-        env = {"PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1", **environment}
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self.lines: list[str] = []
-        self.ready = threading.Event()
-        self.reader = threading.Thread(target=self._read)
-        self.reader.start()
-        assert self.ready.wait(120), self.text
-        self.url = re.search(r"http://[^ ]+", self.text).group()  # type: ignore[union-attr]
-
-    @property
-    def text(self) -> str:
-        return "".join(self.lines)
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if "/encode" in line:  # the last line of the announcement
-                self.ready.set()
-        self.ready.set()
-
-    def end(self, sig: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(sig)
-        code = self.process.wait(120)
-        self.reader.join(120)
-        return code
-
-
-@contextmanager
-def process(store: Path, *arguments: str, **environment: str) -> Iterator[Process]:
-    started = Process(store, *arguments, **environment)
-    try:
-        yield started
-    finally:
-        if started.process.poll() is None:
-            started.process.kill()
-            started.process.wait()
-        started.reader.join(120)
+from tests.support.service_process import ROOT, service_process
 
 
 def test_announced_curls_work_and_ctrl_c_ends_it_cleanly(store_path: Path) -> None:
-    with process(store_path) as service:
+    with service_process(store_path) as service:
         commands = [shlex.split(line) for line in service.lines if line.strip().startswith("curl")]
         assert [command[2].removeprefix(service.url) for command in commands] == [
             "/sample",
@@ -90,20 +40,20 @@ def test_sigterm_finishes_what_was_accepted(store_path: Path) -> None:
     """Requests that take a while are in progress when the signal comes; all are answered, and the exit is 0."""
     body = {"model": "labels", "condition": 0, "num_samples": 400_000, "seed": 1}
     headers = {"Accept": "application/x-npz"}
-    with process(store_path, CONDFLOW_THREADS="1") as service, ThreadPoolExecutor(3) as threads:
+    with service_process(store_path, CONDFLOW_THREADS="1") as service, ThreadPoolExecutor(3) as threads:
         asked = [
             threads.submit(lambda: httpx.post(service.url + "/sample", json=body, headers=headers, timeout=120))
             for _ in range(3)
         ]
-        while "condflow_queue_rows 0.0" in httpx.get(service.url + "/metrics").text:
-            assert not all(future.done() for future in asked)
+        while service.gauge("requests_in_progress") < 3:  # fewer are accepted yet
+            assert not any(future.done() for future in asked)
         assert service.end() == 0
         for future in asked:
             assert future.result().status_code == 200
 
 
 def test_lingering_is_unready_but_serves(store_path: Path) -> None:
-    with process(store_path, CONDFLOW_LINGER_S="3600") as service:
+    with service_process(store_path, CONDFLOW_LINGER_S="3600") as service:
         service.process.send_signal(signal.SIGTERM)
         while httpx.get(service.url + "/readyz").status_code != 503:
             pass

@@ -16,7 +16,7 @@ from service.keys import SCOPES, new_key
 from tests.inference import handmade
 from tests.service.harness import Running, running, until
 from tests.service.slow import slow_down
-from tests.service.versions import publish
+from tests.service.versions import damage, publish
 
 BODY = {"model": "m", "x": [[0.5]]}
 
@@ -41,19 +41,6 @@ def version(service: Running, **extra: object) -> int:
     return number
 
 
-def break_version(store: Store, number: int) -> None:
-    """Damage the weights' blob of a version."""
-    manifest = store.resolve("m", number)
-    entry = manifest.file("score.onnx")
-    assert entry is not None
-    root = store.backend.root  # type: ignore[attr-defined]
-    path = next(path for path in root.rglob(entry.digest))
-    path.chmod(0o644)
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-
-
 def test_a_new_champion_is_followed(service: Running, store: Store) -> None:
     assert version(service) == 1
     publish(store, "m", handmade.unconditional("latent"))
@@ -75,7 +62,7 @@ def test_new_models_and_aliases_appear(service: Running, store: Store) -> None:
 
 def test_a_bad_version_never_replaces_a_good_one(service: Running, store: Store) -> None:
     publish(store, "m", handmade.unconditional("latent"), alias=None)
-    break_version(store, 2)
+    damage(store, "m", 2, "score.onnx")
     store.set_alias("m", "champion", 2)
     until(lambda: service.client.get("/models/m").json()["unloadable"] == [2], "the failed load")
     assert version(service) == 1
@@ -214,7 +201,7 @@ def test_admin_reload_and_alias_moves(store: Store, tmp_path: Path) -> None:
         assert version(service) == 2
         assert service.client.post("/admin/reload").json()["loaded"]["m"] == [1, 2, 3]
         assert version(service) == 3
-        break_version(store, 1)
+        damage(store, "m", 1, "score.onnx")
         for path, body, status in (
             ("/models/m/aliases/champion", {"version": 9}, 404),
             ("/models/nobody/aliases/champion", {"version": 1}, 404),

@@ -104,6 +104,7 @@ def test_negative(case: Case, service: Running) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3000)
 @positive.parametrize()
 @bounded(500)
 def test_positive_at_length(case: Case, service: Running, loaded: dict[str, Any]) -> None:
@@ -112,6 +113,7 @@ def test_positive_at_length(case: Case, service: Running, loaded: dict[str, Any]
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3000)
 @negative.parametrize()
 @bounded(500)
 def test_negative_at_length(case: Case, service: Running) -> None:

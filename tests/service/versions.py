@@ -87,6 +87,18 @@ def publish(store: Store, name: str, version: Version, alias: str | None = "cham
     return store.publish(draft, files, alias)
 
 
+def damage(store: Store, name: str, number: int, path: str) -> None:
+    """Change the last byte of a file of a version, behind the store's back."""
+    entry = store.resolve(name, number).file(path)
+    assert entry is not None
+    root = store.backend.root  # type: ignore[attr-defined]
+    blob = next(blob for blob in root.rglob(entry.digest))
+    blob.chmod(0o644)
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.write_bytes(content)
+
+
 def fill(store: Store) -> None:
     """One version of every kind."""
     rng = np.random.default_rng(0)

@@ -74,6 +74,7 @@ def npy_attacks() -> list[Attack]:
         attack("shape is a list", header(shape="[2, 2]") + data),
         attack("hundred axes", header(shape="(" + "1," * 100 + ")") + data),
         attack("empty axis beside a huge one", header(shape="(0, 4294967295)"), 422),
+        attack("empty axis beside two huge ones", header(shape="(0, 2147483648, 2147483648)")),
         attack("object array", header("'|O'") + data, 422),
         attack("object array with a pickle", header("'|O'", shape="()") + b"cos\nsystem\n(S'id'\ntR.", 422),
         attack("structured", header("[('a', '<f4')]") + data, 422),
