@@ -20,7 +20,8 @@ from tests.storms.conftest import MODEL
 from tests.support.service_process import ServiceProcess, service_process
 from tests.support.wire import JSON, NDJSON, NPZ, Request, Wire
 
-FIXED = {"CONDFLOW_FIXED_ROWS": "64", "CONDFLOW_THREADS": "1"}  # answers are the same to the bit
+FIXED = {"CONDFLOW_FIXED_ROWS": "64", "CONDFLOW_THREADS": "1"}  # the same to the bit
+PATIENT = {f"CONDFLOW_{name}": "240" for name in ("DRAIN_S", "HEAD_TIMEOUT_S", "BODY_TIMEOUT_S")}  # on a busy machine
 RESTART_S = 5.0
 SMALL = Request.json("/loglik", {"model": MODEL, "x": [[0.5, 1.0]]})
 
@@ -75,7 +76,7 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(store: Path, each: i
             assert (await wire.answer()).body == expected[0]
         return await asyncio.to_thread(service.outlive)
 
-    with service_process(store, **FIXED) as service:
+    with service_process(store, **FIXED, **PATIENT) as service:
         assert asyncio.run(story(service)) == 0
         assert "Traceback" not in service.text
 
