@@ -205,7 +205,7 @@ def test_pipelined_requests_are_answered_in_order(service: ServiceProcess) -> No
             Request.json("/encode", {"model": MODEL, "x": [float(place), 0.0], "condition": 0}) for place in places
         ]
         sending = asyncio.create_task(wire.send(b"".join(request.whole for request in asked)))
-        found: list[float] = [(await wire.answer()).json()["latent"]["z"][0] for _ in asked]
+        found: list[float] = [(await wire.answer()).json()["latent"]["z"][0][0] for _ in asked]
         await sending
         wire.leave()
         return found
