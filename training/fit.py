@@ -24,7 +24,7 @@ from training.errors import FitError
 from training.modelling import fresh_model
 from training.module import FitModule
 from training.phases import Phase, phases
-from training.recipe import Recipe
+from training.recipe import Recipe, RecipeError, check
 
 RUN = "run.json"
 
@@ -144,7 +144,7 @@ def _open(folder: Path, identity: dict[str, Any], resume: bool) -> None:
     if resume:
         if not record.exists():
             raise FitError(f"--resume: there is no fit to go on with in {folder}")
-        changed = differences(json.loads(record.read_text()), json.loads(json.dumps(identity)))
+        changed = differences(_with_defaults(json.loads(record.read_text())), json.loads(json.dumps(identity)))
         if changed:
             raise FitError(f"--resume: the fit in {folder} was started with other settings: {'; '.join(changed)}")
         return
@@ -155,6 +155,14 @@ def _open(folder: Path, identity: dict[str, Any], resume: bool) -> None:
                 shutil.rmtree(inner)
     folder.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(identity, indent=1))
+
+
+def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
+    """Settings that are younger than the record have their defaults, which change nothing."""
+    try:
+        return identity | {"recipe": check(identity["recipe"]).model_dump(mode="json")}
+    except RecipeError:
+        return identity
 
 
 def differences(before: Any, now: Any, place: str = "") -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +106,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Pat
     assert_same(run(RECIPE, tmp_path / "again"), whole)
     other = run(RECIPE.model_copy(update={"seed": 1}), tmp_path / "other")
     assert other.validation_loss != whole.validation_loss
+
+
+def test_a_fit_older_than_a_setting_goes_on_with_its_default(tmp_path: Path, whole: Fitted) -> None:
+    folder = shutil.copytree(whole.folder, tmp_path / "older")
+    record = json.loads((folder / "run.json").read_text())
+    del record["recipe"]["fit"]["augmentation"]["share"]
+    (folder / "run.json").write_text(json.dumps(record))
+    assert_same(run(RECIPE, folder, resume=True), whole)
 
 
 def test_resume_refuses_other_settings_and_empty_folders(tmp_path: Path, whole: Fitted) -> None:
