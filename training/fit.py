@@ -20,11 +20,11 @@ from training import checkpoint_io
 from training.callbacks import BEST, HISTORY, LAST, Checkpoints, History, Interruption
 from training.checkpoint_io import SafeCheckpointIO
 from training.datasets.base import Dataset
-from training.errors import FitError
+from training.errors import FitError, RecipeError
 from training.modelling import fresh_model
 from training.module import FitModule
 from training.phases import Phase, phases
-from training.recipe import Recipe, RecipeError, check
+from training.recipe import Recipe, check
 
 RUN = "run.json"
 
