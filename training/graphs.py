@@ -26,7 +26,7 @@ from torch import Tensor
 from flows.functions import Function
 
 WEIGHTS = "weights.safetensors"
-INLINE_BYTES = 1024
+INLINE_BYTES = 256
 OPSET = 20
 FOLDED = 1 << 20  # elements: weights computed from parameters are folded, which is done once here
 
