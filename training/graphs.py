@@ -26,7 +26,8 @@ from torch import Tensor
 from flows.functions import Function
 
 WEIGHTS = "weights.safetensors"
-INLINE_BYTES = 256
+INLINE_BYTES = 1024  # of a constant that stays in its graph
+SHARED_BYTES = 256  # of a weight that does: larger ones stand once in the weights file, not in every graph
 OPSET = 20
 FOLDED = 1 << 20  # elements: weights computed from parameters are folded, which is done once here
 
@@ -104,7 +105,7 @@ class WeightsFile:
         turned: dict[str, str] = {}
         for initializer in proto.graph.initializer:
             array = numpy_helper.to_array(initializer)
-            if not _is_large(array):
+            if not _may_be_shared(array):
                 continue
             key = _identity(array)
             preferred = initializer.name.removeprefix("model.")
@@ -115,6 +116,8 @@ class WeightsFile:
                 turned[initializer.name] = source
                 continue
             if key not in self._names:
+                if array.nbytes <= INLINE_BYTES:
+                    continue
                 self._names[key] = f"graph.{sum(name.startswith('graph.') for name in self.tensors)}"
                 self.tensors[self._names[key]] = array
             renamed[initializer.name] = self._names[key]
@@ -138,7 +141,7 @@ class WeightsFile:
         header = json.loads(content[8:start])
         for proto in protos.values():
             for initializer in proto.graph.initializer:
-                if not _is_large(numpy_helper.to_array(initializer)):
+                if initializer.name not in header or not _may_be_shared(numpy_helper.to_array(initializer)):
                     continue
                 begin, end = header[initializer.name]["data_offsets"]
                 initializer.ClearField("raw_data")
@@ -149,8 +152,8 @@ class WeightsFile:
         return content, {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
 
 
-def _is_large(array: np.ndarray) -> bool:
-    return array.dtype == np.float32 and array.nbytes > INLINE_BYTES
+def _may_be_shared(array: np.ndarray) -> bool:
+    return array.dtype == np.float32 and array.nbytes > SHARED_BYTES
 
 
 def _identity(array: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
