@@ -22,7 +22,7 @@ from service.scheduling.cost import Cost, Stretch
 from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Batch, Chunk, Job, Kind, Pace, Scheduler
 
-CAUTION = 1.25  # what is admitted should be in time by so much
+CAUTION = 2.0  # what is admitted should be done in half its time: the queue stays long enough, and answers in time
 OnStart = Callable[[], None]
 OnBatch = Callable[[Loaded, str, int, float], None]
 

@@ -251,14 +251,15 @@ class Scheduler:
         return Batch(kind, tuple(chunks))
 
     def _seconds(self, kind: Kind) -> float:
-        """Short while a job waits, or lately waited, that is much smaller than the biggest of this kind.
+        """Short while a job waits, or lately waited, that is much smaller than what the biggest of its kind lacks.
 
-        Small jobs come one after the other: the next one should not find a long call before it.
+        A job of which little is left is not a small one. Small jobs come one after the other: the next one should not
+        find a long call before it.
         """
         biggest = max(job.left for job in self._kinds[kind]) * self.cost(kind).per_row
         if biggest <= self.pace.short:
             return self.pace.long
-        if any(job.left * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting()):
+        if any(job.rows * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting()):
             self._short_until = self._computed + LATELY
         return self.pace.short if self._computed < self._short_until else self.pace.long
 
