@@ -13,6 +13,7 @@ from typing import Literal
 
 PAGES = Path("docs/results")
 _ROOT = Path(__file__).parent.parent
+_TRACKED_BUT_PAGES = ("--porcelain", "--untracked-files=no", "--", ".", f":!{PAGES}")
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def commit() -> str:
-    """The commit of the source tree, marked where files that are tracked differ from it."""
+    """The commit of the source tree, marked where files that are tracked differ from it; pages like this one aside."""
     try:
-        command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+        return _git("rev-parse", "--short=12", "HEAD") + ("-dirty" if _git("status", *_TRACKED_BUT_PAGES) else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(_ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
 
 
 def machine() -> str:
