@@ -50,7 +50,7 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.torch | $(BIN)/python
 	@touch $@
 
 # --- what people run -----------------------------------------------------------------------------------------------
-serve: $(VENV)/.serve $(if $(filter cuda%,$(DEVICE)),$(VENV)/.torch)  ## Serve STORE on HOST:PORT; an empty store gets the ready-made models.
+serve: $(VENV)/.serve $(if $(filter cuda%,$(DEVICE)),$(VENV)/.torch)  ## Serve STORE (./models) on HOST:PORT (127.0.0.1:8000); an empty store gets the ready-made models.
 	@CONDFLOW_PYTHON=$(BIN)/python CONDFLOW_STORE=$(STORE) exec deploy/serve.sh --host $(HOST) --port $(PORT) --device $(DEVICE)
 
 train: $(VENV)/.train  ## Fit RECIPE=... and, with PUBLISH=name, publish it into STORE. ARGS= is handed on.

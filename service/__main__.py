@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,9 @@ def main(
         check_device(settings.device)
         serve(settings)
     except (EngineError, KeyLineError, OSError) as error:
-        typer.echo(f"condflow: {error}", err=True)
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        hint = f" (another --port, or make serve PORT={settings.port + 1}, is free perhaps)" if taken else ""
+        typer.echo(f"condflow: {error}{hint}", err=True)
         raise typer.Exit(1) from None
 
 

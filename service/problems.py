@@ -146,7 +146,8 @@ async def answer_problem(request: Request, error: Exception) -> Response:
 async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Exception handler for what the router itself raises: 404 and 405."""
     status = getattr(error, "status_code", 500)
-    detail = {404: "no such route", 405: "this route has other methods"}.get(status, str(getattr(error, "detail", "")))
-    slug = {404: "no-route", 405: "method"}.get(status, "http")
     headers = getattr(error, "headers", None)
+    methods = f"this route takes {(headers or {}).get('Allow', 'other methods')}"
+    detail = {404: "no such route", 405: methods}.get(status, str(getattr(error, "detail", "")))
+    slug = {404: "no-route", 405: "method"}.get(status, "http")
     return Problem(status, slug, detail, headers=headers).response(request.scope)

@@ -35,7 +35,7 @@ def _operation(method: str, path: str, operation: dict[str, Any], document: dict
     parts = [
         f'<section id="{_anchor(method, path)}"><h2><b>{method.upper()}</b> {escape(path)}</h2>',
         f"<p>{escape(operation.get('summary', ''))}</p>",
-        f"<p>{escape(operation.get('description', ''))}</p>",
+        f"<p>{escape(_more(operation))}</p>",
     ]
     if operation.get("parameters"):
         rows = "".join(
@@ -54,6 +54,12 @@ def _operation(method: str, path: str, operation: dict[str, Any], document: dict
                 for media, content in response.get("content", {}).items()
             )
     return "".join(parts) + "</section>"
+
+
+def _more(operation: dict[str, Any]) -> str:
+    """What the description says beyond the summary."""
+    description: str = operation.get("description", "")
+    return description.removeprefix(operation.get("summary", "")).strip()
 
 
 def _content(content: dict[str, Any], document: dict[str, Any]) -> str:

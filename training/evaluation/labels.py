@@ -58,8 +58,12 @@ def labels_section(
 def validation_temperature(log_posterior: np.ndarray, labels: np.ndarray) -> float:
     """The temperature of least validation label NLL, to six digits so that it survives being written down.
 
-    1 where every validation row is right: colder is then always better, and the rows say nothing about how cold.
+    1 where every validation row is right: colder is then always better, and the rows say nothing about how cold. And 1
+    where it gains less than one standard error over the rows: such a temperature fits their noise.
     """
     if accuracy(log_posterior, labels) == 1.0:
         return 1.0
-    return float(f"{fit_temperature(log_posterior, labels):.6g}")
+    temperature = float(f"{fit_temperature(log_posterior, labels):.6g}")
+    rows = np.arange(len(labels))
+    gain = temper(log_posterior, temperature)[rows, labels] - temper(log_posterior, 1.0)[rows, labels]
+    return temperature if gain.mean() > gain.std() / np.sqrt(len(gain)) else 1.0

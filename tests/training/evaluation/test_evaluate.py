@@ -130,4 +130,7 @@ def test_a_data_set_that_does_not_fit_is_refused(mixture_version: Version, laten
 def test_a_temperature_that_the_rows_cannot_tell_stays_one() -> None:
     certain = np.log(np.array([[0.9, 0.1], [0.2, 0.8]]))
     assert validation_temperature(certain, np.array([0, 1])) == 1.0
-    assert validation_temperature(np.repeat(certain, 2, axis=0), np.array([0, 1, 1, 1])) > 1.0
+    overconfident = np.repeat(certain, 20, axis=0)
+    assert validation_temperature(overconfident, np.repeat([0, 1, 1, 1], 10)) > 1.0
+    guessing = np.log(np.random.default_rng(0).dirichlet((50, 50), 100))
+    assert validation_temperature(guessing, np.arange(100) % 2) == 1.0
