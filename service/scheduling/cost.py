@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf
 
 FORGET = 0.98
+GROW = 1.01
 TICK = 1e-9
 FIRST_PER_ROW = 50e-6
 FIRST_PER_CALL = 200e-6
@@ -17,7 +18,8 @@ class Cost:
     """`seconds(n) = per_row n + per_call`, by least squares in which an observation's weight halves after 34 more.
 
     Calls of one size do not tell the two apart: then the line keeps its intercept and turns. Both numbers stay
-    positive. Until something is seen the line is a guess that errs on the slow side: chunks start small.
+    positive, and no call costs less than `per_call`: the shortest one lately seen bounds it, since on a busy host noise
+    makes it far too large. Until something is seen the line is a guess that errs on the slow side: chunks start small.
 
     >>> cost = Cost()
     >>> for rows in (1, 100, 1000) * 20:
@@ -35,6 +37,7 @@ class Cost:
     _seconds: float = 0.0
     _rows_rows: float = 0.0
     _rows_seconds: float = 0.0
+    _shortest: float = inf
 
     def observe(self, rows: int, seconds: float) -> None:
         """Learn from one call; a clock that went backwards or stood still teaches nothing."""
@@ -45,13 +48,15 @@ class Cost:
         self._seconds = FORGET * self._seconds + seconds
         self._rows_rows = FORGET * self._rows_rows + rows * rows
         self._rows_seconds = FORGET * self._rows_seconds + rows * seconds
+        self._shortest = min(seconds, GROW * self._shortest)
         mean_rows, mean_seconds = self._rows / self._weight, self._seconds / self._weight
         spread = self._rows_rows / self._weight - mean_rows**2
         if spread > (0.05 * mean_rows) ** 2:
             slope = (self._rows_seconds / self._weight - mean_rows * mean_seconds) / spread
         else:
             slope = (mean_seconds - min(self.per_call, 0.5 * mean_seconds)) / mean_rows
-        self.per_row = min(max(slope, 0.01 * mean_seconds / mean_rows), mean_seconds / mean_rows)
+        least = max(0.01 * mean_seconds, mean_seconds - self._shortest) / mean_rows
+        self.per_row = min(max(slope, least), mean_seconds / mean_rows)
         self.per_call = max(mean_seconds - self.per_row * mean_rows, 0.0)
 
     def seconds(self, rows: int) -> float:
@@ -59,11 +64,12 @@ class Cost:
         return self.per_row * rows + self.per_call
 
     def rows(self, seconds: float) -> int:
-        """Most rows of a call that takes no longer; but at least one, and as many as cost what any call costs.
+        """Most rows of a call that takes no longer; but at least one, and as many as cost what any call does, or `seconds`.
 
-        So at least half of a call is useful work, however little time it is given.
+        So at least half of a call is useful work where `seconds` is no less than what any call costs.
         """
-        return max(1, int((seconds - self.per_call) / self.per_row + 1e-9), int(self.per_call / self.per_row))
+        useful = max(seconds - self.per_call, min(seconds, self.per_call))
+        return max(1, int(useful / self.per_row + 1e-9))
 
 
 @dataclass

@@ -39,13 +39,16 @@ def test_whatever_is_observed_it_stays_usable(calls: list[tuple[int, float]], bu
     cost = Cost()
     for rows, seconds in calls:
         cost.observe(rows, seconds)
+        if rows > 0 and seconds >= 1e-9:
+            assert cost.per_call <= seconds * (1 + 1e-9), "no call costs less than what every call costs"
     assert cost.per_row > 0 and cost.per_call >= 0
     rows = cost.rows(budget)
     assert rows >= 1
-    assert rows == 1 or cost.seconds(rows) <= max(budget, 2 * cost.per_call) * (1 + 1e-6)
+    assert rows == 1 or cost.seconds(rows) <= (budget + min(budget, cost.per_call)) * (1 + 1e-6)
 
 
 def test_a_call_is_half_useful_work_at_least() -> None:
     cost = Cost(per_row=1e-4, per_call=2e-3)
     assert cost.rows(0.0025) == 20
     assert cost.rows(0.010) == 80
+    assert cost.rows(0.001) == 10  # however much a call costs, the rows of a short one take no longer than it may
