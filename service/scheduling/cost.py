@@ -64,7 +64,7 @@ class Cost:
         return self.per_row * rows + self.per_call
 
     def rows(self, seconds: float) -> int:
-        """Most rows of a call that takes no longer; but at least one, and as many as cost what any call does, or `seconds`.
+        """Most rows of a call that takes no longer; at least one, and as many as cost what any call does, or `seconds`.
 
         So at least half of a call is useful work where `seconds` is no less than what any call costs.
         """
