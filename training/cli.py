@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
 from training import recipe as recipes
+from training.annotated import annotated
 from training.errors import TrainingError
 
 app = typer.Typer(
@@ -176,13 +176,13 @@ def show(
 ) -> None:
     """A recipe with all its defaults."""
     try:
-        content = recipes.changed(recipes.content_of(recipe), _settings(settings))
-        if content.get("data") != {"set": "table"}:
-            content = recipes.check(content).model_dump(mode="json")
+        text = annotated(recipes.changed(recipes.content_of(recipe), _settings(settings)))
     except TrainingError as error:
         _fail(error)
-    text = yaml.safe_dump(content, sort_keys=False, width=110)
-    console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else escape(text))
+    if console.is_terminal:
+        console.print(Syntax(text, "yaml", background_color="default"))
+    else:
+        typer.echo(text, nl=False)
 
 
 def _recipe(

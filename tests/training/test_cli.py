@@ -17,6 +17,7 @@ from model_store import Store
 from tests.training.conftest import TINY
 from training import recipe as recipes
 from training.cli import app
+from training.datasets.table import TableData
 
 
 def run(*arguments: object, **environment: str) -> Result:
@@ -41,7 +42,19 @@ def test_list_names_every_recipe() -> None:
 def test_show_fills_in_the_defaults_and_takes_settings() -> None:
     output = run("show", "mnist", "--set", "data.classes=[3,8]", "--set", "fit.rate=1e-4").output
     assert "classes:\n  - 3\n  - 8\n" in output and "rate: 0.0001" in output and "checkpoint_steps: 500" in output
-    assert "set: table" in run("show", "table").output
+
+
+def test_show_explains_every_key_of_a_table_and_can_be_fitted() -> None:
+    import yaml
+
+    output = run("show", "table", "--set", "data.jitter=false", COLUMNS="80").output
+    for name, field in TableData.model_fields.items():
+        line = f"  # {field.description}\n  {name}: " if name not in ("file", "x") else f"  # {name} (required): "
+        assert field.description and line in output
+    assert "jitter: false" in output and max(map(len, output.splitlines())) <= 100
+    content = recipes.changed(yaml.safe_load(output), {"data.file": "a.csv", "data.x": ["a"]})
+    given = {"data.file": "a.csv", "data.x": ["a"], "data.jitter": False}
+    assert recipes.check(content) == recipes.read("table", given)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -29,25 +29,28 @@ LEAST_ROWS = 50
 
 
 class TableData(Frozen):
-    """`x` and `condition` name columns (.csv, .parquet) or arrays (.npz, rows first).
+    """`x` and `condition` name columns (.csv, .parquet) or arrays (.npz, rows first)."""
 
-    `kind` of the condition is detected unless set; `support` per column of x is the whole line unless set to
-    `positive` or to bounds; `jitter` spreads columns of x with few distinct values evenly over the gaps between them,
-    so that they have a density; rows with `missing` values are refused or dropped.
-    """
-
-    set: Literal["table"] = "table"
-    file: str
-    x: Annotated[Names, Field(min_length=1)]
-    condition: Names = ()
-    kind: Literal["auto", "none", "label", "vector", "image"] = "auto"
-    support: dict[str, Support] = {}
-    jitter: bool = True
-    missing: Literal["refuse", "drop"] = "refuse"
-    leaks: Literal["refuse", "allow"] = "refuse"
-    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    seed: int = 0
+    set: Literal["table"] = Field("table", description="your own table")
+    file: str = Field(description="--data FILE: a .csv, .parquet or .npz file")
+    x: Names = Field(min_length=1, description="--x NAMES: columns or arrays whose density is learned")
+    condition: Names = Field((), description="--condition NAMES: those that are given; none is fine")
+    kind: Literal["auto", "none", "label", "vector", "image"] = Field(
+        "auto", description="what the condition is: auto (detected), none, label, vector, image"
+    )
+    support: dict[str, Support] = Field(
+        {}, description="where samples of an x may lie: {NAME: positive}, {NAME: [0, 1]}; else anywhere"
+    )
+    jitter: bool = Field(True, description="spread an x of few distinct values evenly over the gaps between them")
+    missing: Literal["refuse", "drop"] = Field(
+        "refuse", description="rows with missing or infinite values: refuse the file, or drop the rows"
+    )
+    leaks: Literal["refuse", "allow"] = Field(
+        "refuse", description="a condition that determines an x: refuse it, or allow it"
+    )
+    validation: float = Field(0.1, gt=0, lt=0.5, description="share of rows for early stopping and calibration")
+    test: float = Field(0.1, gt=0, lt=0.5, description="share of rows for the figures of the model card")
+    seed: int = Field(0, description="of the split into training, validation, test, and of the jitter")
 
 
 def load(config: TableData) -> Dataset:
