@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from importlib import resources
 from pathlib import Path
@@ -97,6 +97,30 @@ def check(content: Mapping[str, Any]) -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(explain(error, Recipe, content)) from error
+
+
+def departures(content: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Dotted keys, with their values, in which a whole recipe differs from the packaged one of its name.
+
+    Empty if there is none of that name. What a table must be told (file, x) is no difference.
+    """
+    name = content.get("name")
+    if name not in names():
+        return []
+    original = content_of(str(name))
+    if original["data"]["set"] == "table":
+        told = {key: value for key, value in content["data"].items() if key in ("file", "x")}
+        original["data"] = told | original["data"]
+    return list(_differing(check(original).model_dump(mode="json"), content, ""))
+
+
+def _differing(before: Any, now: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        if before != now:
+            yield place, now
+        return
+    for key in sorted(before.keys() | now.keys()):
+        yield from _differing(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
 
 
 def setting(text: str) -> tuple[str, Any]:
