@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from training.datasets.base import Dataset
+from training.datasets.base import Column, Dataset
 
 
 def describe(dataset: Dataset, console: Console) -> None:
@@ -30,8 +32,19 @@ def describe(dataset: Dataset, console: Console) -> None:
         ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
         table.add_row(escape(column.name), column.role, column.kind, *ends)
     console.print(table)
-    for column in dataset.columns:
+    for text, names, settings in _grouped(dataset.columns):
+        console.print(f"{', '.join(names)}: {text}", markup=False, highlight=False)
+        for setting in settings:
+            console.print(f"    {setting}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _grouped(columns: Sequence[Column]) -> list[tuple[str, list[str], list[str]]]:
+    """What is said of several columns, said once: the text, the columns, and each setting once."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for column in columns:
         for note in column.notes:
-            console.print(f"{column.name}: {note.text}", markup=False, highlight=False)
-            if note.setting:
-                console.print(f"    {note.setting}", markup=False, highlight=False, soft_wrap=True)
+            names, settings = found.setdefault(note.text, ([], []))
+            names.append(column.name)
+            if note.setting and note.setting not in settings:
+                settings.append(note.setting)
+    return [(text, names, settings) for text, (names, settings) in found.items()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import types
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -84,6 +86,8 @@ def changed(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
 
     >>> changed({"fit": {"rate": 1}}, {"fit.epochs": 3})
     {'fit': {'rate': 1, 'epochs': 3}}
+    >>> changed({}, {'support."a.b"': "positive"})
+    {'support': {'a.b': 'positive'}}
     """
     copied = deepcopy(dict(content))
     for place, value in overrides.items():
@@ -124,14 +128,15 @@ def _differing(before: Any, now: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """`key=value` with a dotted key and a YAML value.
+    """`key=value` with a dotted key, parts of which may stand in double quotes, and a YAML value.
 
-    >>> setting("data.classes=[3,8]"), setting("fit.average=null")
-    (('data.classes', [3, 8]), ('fit.average', None))
+    >>> setting("data.classes=[3,8]"), setting('data.support."a.b=c"=positive')
+    (('data.classes', [3, 8]), ('data.support."a.b=c"', 'positive'))
     """
-    place, separator, value = text.partition("=")
-    if not separator or not place.strip():
+    parts = re.fullmatch(r'((?:[^="]|"[^"]*")*)=(.*)', text, flags=re.DOTALL)
+    if parts is None or not parts[1].strip():
         raise RecipeError(f"--set {text}: expected key=value, for example fit.epochs=3")
+    place, value = parts.groups()
     try:
         content = yaml.safe_load(value)
     except yaml.YAMLError as error:
@@ -150,7 +155,7 @@ def _number(value: Any) -> Any:
 
 
 def _put(content: dict[str, Any], place: str, value: Any) -> None:
-    *above, last = place.split(".")
+    *above, last = next(csv.reader([place], delimiter="."))
     inner = content
     for key in above:
         if inner.get(key) is None:

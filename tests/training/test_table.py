@@ -141,7 +141,7 @@ def test_a_leak_that_is_allowed_is_told(tmp_path: Path, columns: dict[str, Any])
 
 
 def test_the_suggested_support_is_a_setting_whatever_the_name(tmp_path: Path, columns: dict[str, Any]) -> None:
-    names = ("residual sugar", "Sepal.Length", "it's a=b: {c}", "[x]")
+    names = ("residual sugar", "Sepal.Length", "it's a=b: {c}", "[x]", " x ")
     columns = {name: np.random.default_rng(row).lognormal(size=ROWS) for row, name in enumerate(names)}
     for column in load(tmp_path, columns, x=names).columns:
         option, text = shlex.split(column.notes[0].setting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -140,9 +140,9 @@ def _supported(name: str, values: np.ndarray, support: Support | None) -> Column
     column = Column(name, "x", "number", low, high)
     if support is None:
         if low > 0 and high < 1:
-            return replace(column, notes=(Note("lies in (0, 1); to keep samples there:", _setting(name, "[0,1]")),))
+            return replace(column, notes=(Note("inside (0, 1); to keep samples there:", _setting(name, "[0,1]")),))
         if low > 0:
-            return replace(column, notes=(Note("is positive; to keep samples so:", _setting(name, "positive")),))
+            return replace(column, notes=(Note("positive; to keep samples so:", _setting(name, "positive")),))
         return column
     lower, upper = {"real": (None, None), "positive": (0.0, None)}[support] if isinstance(support, str) else support
     if (lower is not None and low <= lower) or (upper is not None and high >= upper):
@@ -156,16 +156,16 @@ def _supported(name: str, values: np.ndarray, support: Support | None) -> Column
 
 
 def _setting(name: str, support: str) -> str:
-    """The option that sets the support of one column; as a mapping where a dotted key cannot hold the name.
+    """The option that sets the support of one column; its name in quotes where a dotted key needs them.
 
     >>> print(_setting("alcohol", "positive"))
     --set data.support.alcohol=positive
     >>> print(_setting("a.b", "positive"))
-    --set 'data.support={"a.b": positive}'
+    --set 'data.support."a.b"=positive'
     """
-    dotted = not set(name) & set(".=") and name == name.strip()
-    key = f"data.support.{name}={support}" if dotted else f"data.support={{{json.dumps(name)}: {support}}}"
-    return f"--set {shlex.quote(key)}"
+    quoted = '"' + name.replace('"', '""') + '"'
+    key = name if re.fullmatch(r'[^.="\s](?:[^.="]*[^.="\s])?', name) else quoted
+    return f"--set {shlex.quote(f'data.support.{key}={support}')}"
 
 
 def _jittered(x: np.ndarray, columns: list[Column], config: TableData) -> tuple[np.ndarray, list[Column]]:
@@ -183,7 +183,7 @@ def _jittered(x: np.ndarray, columns: list[Column], config: TableData) -> tuple[
                 "Widen data.support, or --set data.jitter=false"
             )
         note = Note(
-            f"few distinct values, {step:g} apart, were spread by U(-{step / 2:g}, {step / 2:g}) over the gaps; "
+            f"few distinct values, {step:g} apart: spread by U(-{step / 2:g}, {step / 2:g}) over the gaps; "
             "to keep them as they are:",
             "--set data.jitter=false",
         )
