@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
 from training import recipe as recipes
+from training.annotated import annotated
 from training.errors import TrainingError
 
 app = typer.Typer(
@@ -64,6 +64,7 @@ def _fit(
     from model_store.names import check_name
     from training import datasets
     from training.callbacks import Interrupted
+    from training.describing import describe
     from training.fit import fit as run
     from training.progress import ProgressBar
     from training.publishing import publish as publish_version
@@ -76,7 +77,7 @@ def _fit(
         except BadName as error:
             raise TrainingError(f"--publish: {error}") from error
     dataset = datasets.load(chosen.data)
-    _describe(dataset)
+    describe(dataset, console)
     initial = None
     parents: tuple[str, ...] = ()
     if init is not None:
@@ -139,6 +140,8 @@ def _evaluate(reference: str, settings: list[str] | None, store_path: Path, outp
         loaded, manifest = load_reference(store, reference)
     except (StoreError, LoadError) as error:
         raise TrainingError(f"{reference}: {error}") from error
+    if manifest.family == "onnx":
+        raise TrainingError(f"{reference} was published from ONNX graphs (publish-onnx): it has no recipe to evaluate")
     content = dict(manifest.lineage.config)
     if not content:
         raise TrainingError(f"{reference} was not fitted from a recipe: its data set is not known")
@@ -176,13 +179,13 @@ def show(
 ) -> None:
     """A recipe with all its defaults."""
     try:
-        content = recipes.changed(recipes.content_of(recipe), _settings(settings))
-        if content.get("data") != {"set": "table"}:
-            content = recipes.check(content).model_dump(mode="json")
+        text = annotated(recipes.changed(recipes.content_of(recipe), _settings(settings)))
     except TrainingError as error:
         _fail(error)
-    text = yaml.safe_dump(content, sort_keys=False, width=110)
-    console.print(Syntax(text, "yaml", background_color="default") if console.is_terminal else escape(text))
+    if console.is_terminal:
+        console.print(Syntax(text, "yaml", background_color="default"))
+    else:
+        typer.echo(text, nl=False)
 
 
 def _recipe(
@@ -211,20 +214,6 @@ def _names(text: str | None) -> list[str] | None:
 
 def _settings(settings: list[str] | None) -> dict[str, Any]:
     return dict(recipes.setting(text) for text in settings or [])
-
-
-def _describe(dataset: Any) -> None:
-    """What x and the condition are taken for; for tables every column."""
-    console.print(
-        f"{dataset.name}: x {dataset.data.shape}, condition {dataset.condition.kind}, "
-        f"{len(dataset.train)} training, {len(dataset.validation)} validation, {len(dataset.test)} test rows"
-    )
-    if dataset.columns:
-        table = Table("column", "role", "taken as", "from", "to", "notes")
-        for column in dataset.columns:
-            ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
-            table.add_row(column.name, column.role, column.kind, *ends, escape("\n".join(column.notes)))
-        console.print(table)
 
 
 def _metrics(metrics: dict[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from importlib import resources
 from pathlib import Path
@@ -84,6 +86,8 @@ def changed(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
 
     >>> changed({"fit": {"rate": 1}}, {"fit.epochs": 3})
     {'fit': {'rate': 1, 'epochs': 3}}
+    >>> changed({}, {'support."a.b"': "positive"})
+    {'support': {'a.b': 'positive'}}
     """
     copied = deepcopy(dict(content))
     for place, value in overrides.items():
@@ -99,15 +103,40 @@ def check(content: Mapping[str, Any]) -> Recipe:
         raise RecipeError(explain(error, Recipe, content)) from error
 
 
-def setting(text: str) -> tuple[str, Any]:
-    """`key=value` with a dotted key and a YAML value.
+def departures(content: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Dotted keys, with their values, in which a whole recipe differs from the packaged one of its name.
 
-    >>> setting("data.classes=[3,8]"), setting("fit.average=null")
-    (('data.classes', [3, 8]), ('fit.average', None))
+    Empty if there is none of that name. What a table must be told (file, x) is no difference.
     """
-    place, separator, value = text.partition("=")
-    if not separator or not place.strip():
+    name = content.get("name")
+    if name not in names():
+        return []
+    original = content_of(str(name))
+    if original["data"]["set"] == "table":
+        told = {key: value for key, value in content["data"].items() if key in ("file", "x")}
+        original["data"] = told | original["data"]
+    return list(_differing(check(original).model_dump(mode="json"), content, ""))
+
+
+def _differing(before: Any, now: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        if before != now:
+            yield place, now
+        return
+    for key in sorted(before.keys() | now.keys()):
+        yield from _differing(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`key=value` with a dotted key, parts of which may stand in double quotes, and a YAML value.
+
+    >>> setting("data.classes=[3,8]"), setting('data.support."a.b=c"=positive')
+    (('data.classes', [3, 8]), ('data.support."a.b=c"', 'positive'))
+    """
+    parts = re.fullmatch(r'((?:[^="]|"[^"]*")*)=(.*)', text, flags=re.DOTALL)
+    if parts is None or not parts[1].strip():
         raise RecipeError(f"--set {text}: expected key=value, for example fit.epochs=3")
+    place, value = parts.groups()
     try:
         content = yaml.safe_load(value)
     except yaml.YAMLError as error:
@@ -126,7 +155,7 @@ def _number(value: Any) -> Any:
 
 
 def _put(content: dict[str, Any], place: str, value: Any) -> None:
-    *above, last = place.split(".")
+    *above, last = next(csv.reader([place], delimiter="."))
     inner = content
     for key in above:
         if inner.get(key) is None:

@@ -12,11 +12,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from inference import load, log_likelihood
+from inference.publishing import publish as publish_onnx
 from inference.work import answer
 from model_store import Store
+from tests.inference import handmade
+from tests.inference.brought import write as write_graphs
 from tests.training.conftest import TINY
 from training import recipe as recipes
 from training.cli import app
+from training.datasets.table import TableData
 
 
 def run(*arguments: object, **environment: str) -> Result:
@@ -41,7 +45,19 @@ def test_list_names_every_recipe() -> None:
 def test_show_fills_in_the_defaults_and_takes_settings() -> None:
     output = run("show", "mnist", "--set", "data.classes=[3,8]", "--set", "fit.rate=1e-4").output
     assert "classes:\n  - 3\n  - 8\n" in output and "rate: 0.0001" in output and "checkpoint_steps: 500" in output
-    assert "set: table" in run("show", "table").output
+
+
+def test_show_explains_every_key_of_a_table_and_can_be_fitted() -> None:
+    import yaml
+
+    output = run("show", "table", "--set", "data.jitter=false", COLUMNS="80").output
+    for name, field in TableData.model_fields.items():
+        line = f"  # {field.description}\n  {name}: " if name not in ("file", "x") else f"  # {name} (required): "
+        assert field.description and line in output
+    assert "jitter: false" in output and max(map(len, output.splitlines())) <= 80
+    content = recipes.changed(yaml.safe_load(output), {"data.file": "a.csv", "data.x": ["a"]})
+    given = {"data.file": "a.csv", "data.x": ["a"], "data.jitter": False}
+    assert recipes.check(content) == recipes.read("table", given)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +93,14 @@ def write_recipe(folder: Path, **overrides: Any) -> Path:
     return path
 
 
+def test_a_version_of_brought_graphs_has_no_recipe_to_evaluate(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    publish_onnx(write_graphs(tmp_path, handmade.unconditional()), store, "mine")
+    result = run("evaluate", "mine@1", "--store", tmp_path / "store")
+    assert result.exit_code == 2
+    assert result.stderr == "mine@1 was published from ONNX graphs (publish-onnx): it has no recipe to evaluate\n"
+
+
 def test_resume_without_a_fit(tmp_path: Path) -> None:
     result = run("fit", write_recipe(tmp_path), "--resume", "--run-dir", tmp_path / "run")
     assert result.exit_code == 2 and "there is no fit to go on with" in result.stderr
@@ -84,17 +108,27 @@ def test_resume_without_a_fit(tmp_path: Path) -> None:
 
 def test_from_a_table_to_a_version_and_on_from_there(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    dose = random.normal(size=600)
-    frame = {"pulse": 60 + 5 * dose + random.normal(size=600), "pressure": random.normal(size=600), "dose": dose}
+    dose: Any = random.normal(size=600)
+    frame = {"pulse": 60 + 5 * dose + random.normal(size=600), "pressure": random.poisson(3, 600), "dose": dose}
+    frame["dose"] = [None if row < 7 else value for row, value in enumerate(dose)]
     pl.DataFrame(frame).write_csv(tmp_path / "patients.csv")
-    settings = ("fit.epochs=2", "fit.steps_per_epoch=5", "model.blocks=2", "model.conditioner.width=16")
+    settings = (
+        "fit.epochs=2",
+        "fit.steps_per_epoch=5",
+        "model.blocks=2",
+        "model.conditioner.width=16",
+        "data.missing=drop",
+    )
     small = [part for setting in settings for part in ("--set", setting)]
     table = ("--data", tmp_path / "patients.csv", "--x", "pulse, pressure", "--condition", "dose")
     common = (*table, *small, "--store", tmp_path / "store", "--run-dir", tmp_path / "run")
 
-    result = run("fit", "table", *common, "--publish", "patients")
+    result = run("fit", "table", *common, "--publish", "patients", COLUMNS="80")
     assert result.exit_code == 0, result.output
     assert "standardised" in result.output and "published patients@1" in result.output
+    dropped = "7 of 600 rows dropped"
+    assert dropped in result.output and "\n    --set data.support.pulse=positive\n" in result.output
+    assert max(map(len, result.output.splitlines())) <= 80
 
     store = Store.open(tmp_path / "store")
     manifest = store.resolve("patients")
@@ -102,6 +136,9 @@ def test_from_a_table_to_a_version_and_on_from_there(tmp_path: Path) -> None:
     assert manifest.signature.data.names == ("pulse", "pressure")
     paths = {entry.path for entry in manifest.files}
     assert {"card.md", "metrics.json", "training.csv", "prior_sample.safetensors", "weights.safetensors"} <= paths
+    card = store.read(manifest, "card.md").decode()
+    assert "| file | patients.csv |" in card and dropped in card and "fit.epochs=2; " in card
+    assert "U(-0.5, 0.5)" in card and "test data are jittered" in card and str(tmp_path) not in card
     loaded = load(store, "patients")
     found = answer(loaded.engine, log_likelihood(loaded, np.float32([[60.0, 0.0]]), np.float32([[0.0]])))
     assert np.isfinite(found.log_likelihood).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from training.datasets.base import Dataset
 from training.datasets.table import TableData
 from training.errors import DataError
 from training.modelling import architecture
+from training.recipe import changed, setting
 
 ROWS = 400
 
@@ -129,6 +131,25 @@ def test_a_strong_but_noisy_condition_is_no_leak(tmp_path: Path, columns: dict[s
     assert load(tmp_path, columns, x=("alcohol",), condition=("near",)).condition.kind == "vector"
 
 
+def test_a_leak_that_is_allowed_is_told(tmp_path: Path, columns: dict[str, Any]) -> None:
+    columns["leak"] = columns["alcohol"] * 2
+    config: dict[str, Any] = {"x": ("sugar", "alcohol"), "leaks": "allow"}
+    (note,) = load(tmp_path, columns, **config, condition=("dose", "leak")).notes
+    assert note == "data.leaks=allow: the condition leak leaks x: alcohol is a copy or a function of it"
+    (note,) = load(tmp_path, columns, **config, condition=("dose",)).notes
+    assert note == "data.leaks=allow: the condition was not found to leak x"
+
+
+def test_the_suggested_support_is_a_setting_whatever_the_name(tmp_path: Path, columns: dict[str, Any]) -> None:
+    names = ("residual sugar", "Sepal.Length", "it's a=b: {c}", "[x]", " x ")
+    columns = {name: np.random.default_rng(row).lognormal(size=ROWS) for row, name in enumerate(names)}
+    for column in load(tmp_path, columns, x=names).columns:
+        option, text = shlex.split(column.notes[0].setting)
+        assert option == "--set"
+        content = changed({"data": {"file": "a.csv", "x": [column.name]}}, dict([setting(text)]))
+        assert TableData(**content["data"]).support == {column.name: "positive"}
+
+
 def test_columns_of_x_that_determine_each_other(tmp_path: Path, columns: dict[str, Any]) -> None:
     columns["total"] = columns["alcohol"] + 2 * columns["sugar"]
     with pytest.raises(DataError, match="is a linear function of the other columns of --x"):
@@ -142,6 +163,8 @@ def test_missing_values_are_counted_or_dropped(tmp_path: Path, columns: dict[str
         load(tmp_path, columns, x=("alcohol",), condition=("kind",))
     dataset = load(tmp_path, columns, x=("alcohol",), condition=("kind",), missing="drop")
     assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 386
+    told = "data.missing=drop: 14 of 400 rows dropped with missing or not finite values (alcohol 10, kind 4)"
+    assert dataset.notes == (told,)
 
 
 def test_values_that_are_not_finite_are_missing(tmp_path: Path, columns: dict[str, Any]) -> None:
@@ -160,8 +183,9 @@ def test_columns_on_a_grid_are_spread(tmp_path: Path, columns: dict[str, Any]) -
     columns["tenth"] = np.round(columns["alcohol"], 0) / 10
     dataset = load(tmp_path, columns, x=("count", "tenth", "sugar"))
     count, tenth, sugar = dataset.columns
+    assert dataset.spread == ("count", "tenth")
     assert (count.kind, tenth.kind, sugar.kind) == ("number on a grid", "number on a grid", "number")
-    assert "U(-0.5, 0.5)" in count.notes[-1] and "U(-0.05, 0.05)" in tenth.notes[-1]
+    assert "U(-0.5, 0.5)" in count.notes[-1].text and "U(-0.05, 0.05)" in tenth.notes[-1].text
     values = np.concatenate([split.x[:, 0] for split in (dataset.train, dataset.validation, dataset.test)])
     assert len(np.unique(values)) == ROWS
     assert np.array_equal(np.sort(np.round(values)), np.sort(columns["count"]))
@@ -173,9 +197,8 @@ def test_columns_on_a_grid_are_spread(tmp_path: Path, columns: dict[str, Any]) -
 
 def test_support_is_suggested_and_applied(tmp_path: Path, columns: dict[str, Any]) -> None:
     names = ("alcohol", "sugar", "share")
-    notes = [" ".join(column.notes) for column in load(tmp_path, columns, x=names).columns]
-    assert notes[0] == ""
-    assert "--set data.support.sugar=positive" in notes[1] and "--set data.support.share=[0,1]" in notes[2]
+    settings = [note.setting for column in load(tmp_path, columns, x=names).columns for note in column.notes]
+    assert settings == ["--set data.support.sugar=positive", "--set 'data.support.share=[0,1]'"]
     dataset = load(tmp_path, columns, x=names, support={"sugar": "positive", "share": (0, 1)})
     steps = architecture(tiny(model={"family": "coupling"}), dataset).preprocessing  # type: ignore[union-attr]
     assert steps is not None and isinstance(steps[0], Support)
@@ -230,6 +253,11 @@ def test_arrays_of_columns_and_images(tmp_path: Path) -> None:
         ("t.parquet", b"no parquet", "could not be read"),
         ("t.npz", b"no zip", "could not be read"),
         ("t.csv", b"", "could not be read"),
+        ("t.csv", b"a;b;g\n1;2;3\n", "the separator seems to be ';'"),
+        ("t.csv", b"a;b;g\n1,5;2,5;3,5\n", "the separator seems to be ';'"),
+        ("t.csv", b"a\tb\n1\t2\n", "the separator seems to be a tab"),
+        ("t.csv", b"one\n1\n", "no column or array 'a'; known: one"),
+        ("t.csv", b"a;b,c\n1,2\n", "no column or array 'a'"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:

@@ -48,10 +48,18 @@ class Truth(Protocol):
 
 
 @dataclass(frozen=True)
+class Note:
+    """What was found or decided, and the option of `fit` that decides otherwise, quoted for a shell."""
+
+    text: str
+    setting: str = ""
+
+
+@dataclass(frozen=True)
 class Column:
     """What was found out about a column of a table. `lower` and `upper` bound the support of an x; None: open.
 
-    `notes` say what was decided and how to decide otherwise.
+    `step` g of the grid that values were on before U(-g/2, g/2) spread them; None where they are as in the file.
     """
 
     name: str
@@ -61,12 +69,13 @@ class Column:
     high: float | None = None
     lower: float | None = None
     upper: float | None = None
-    notes: tuple[str, ...] = ()
+    step: float | None = None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits with their signature. `columns` describe tables."""
+    """Three splits with their signature. `columns` describe tables, `notes` what was left out of or let into them."""
 
     name: str
     data: ArraySpec
@@ -76,6 +85,12 @@ class Dataset:
     test: Split
     truth: Truth | None = None
     columns: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def spread(self) -> tuple[str, ...]:
+        """The columns of x whose values were spread over the gaps of their grid."""
+        return tuple(column.name for column in self.columns if column.step is not None)
 
     @cached_property
     def digest(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +21,7 @@ from model_store.signature import (
     VectorCondition,
 )
 from training.datasets import table_checks, table_reading
-from training.datasets.base import Column, Dataset, Split, split_rows
+from training.datasets.base import Column, Dataset, Note, Split, split_rows
 from training.errors import DataError, nearest
 
 Names = tuple[str, ...]
@@ -29,25 +31,28 @@ LEAST_ROWS = 50
 
 
 class TableData(Frozen):
-    """`x` and `condition` name columns (.csv, .parquet) or arrays (.npz, rows first).
+    """`x` and `condition` name columns (.csv, .parquet) or arrays (.npz, rows first)."""
 
-    `kind` of the condition is detected unless set; `support` per column of x is the whole line unless set to
-    `positive` or to bounds; `jitter` spreads columns of x with few distinct values evenly over the gaps between them,
-    so that they have a density; rows with `missing` values are refused or dropped.
-    """
-
-    set: Literal["table"] = "table"
-    file: str
-    x: Annotated[Names, Field(min_length=1)]
-    condition: Names = ()
-    kind: Literal["auto", "none", "label", "vector", "image"] = "auto"
-    support: dict[str, Support] = {}
-    jitter: bool = True
-    missing: Literal["refuse", "drop"] = "refuse"
-    leaks: Literal["refuse", "allow"] = "refuse"
-    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    seed: int = 0
+    set: Literal["table"] = Field("table", description="your own table")
+    file: str = Field(description="--data FILE: a .csv, .parquet or .npz file")
+    x: Names = Field(min_length=1, description="--x NAMES: columns or arrays whose density is learned")
+    condition: Names = Field((), description="--condition NAMES: those that are given; none is fine")
+    kind: Literal["auto", "none", "label", "vector", "image"] = Field(
+        "auto", description="what the condition is: auto (detected), none, label, vector, image"
+    )
+    support: dict[str, Support] = Field(
+        {}, description="where samples of x stay: {NAME: positive} or {NAME: [0, 1]}; else anywhere"
+    )
+    jitter: bool = Field(True, description="spread an x of few distinct values evenly over the gaps between them")
+    missing: Literal["refuse", "drop"] = Field(
+        "refuse", description="rows with missing or infinite values: refuse the file, or drop the rows"
+    )
+    leaks: Literal["refuse", "allow"] = Field(
+        "refuse", description="a condition that determines an x: refuse it, or allow it"
+    )
+    validation: float = Field(0.1, gt=0, lt=0.5, description="share of rows for early stopping and calibration")
+    test: float = Field(0.1, gt=0, lt=0.5, description="share of rows for the figures of the model card")
+    seed: int = Field(0, description="of the split into training, validation, test, and of the jitter")
 
 
 def load(config: TableData) -> Dataset:
@@ -55,25 +60,18 @@ def load(config: TableData) -> Dataset:
     if both := set(config.x) & set(config.condition):
         raise DataError(f"{', '.join(sorted(both))}: named in both --x and --condition, so the condition leaks x")
     path = Path(config.file)
-    arrays = table_reading.read(path, config.x + config.condition)
-    if config.missing == "drop":
-        keep = ~table_checks.missing(arrays)
-        arrays = {name: array[keep] for name, array in arrays.items()}
-    else:
-        table_checks.refuse_missing(arrays)
+    arrays, notes = _complete(config, table_reading.read(path, config.x + config.condition))
     rows = len(arrays[config.x[0]])
     if rows < LEAST_ROWS:
-        raise DataError(f"{path}: {rows} rows are too few to fit and to check a density; {LEAST_ROWS} are the least")
+        why = "".join(f" ({note})" for note in notes)
+        raise DataError(
+            f"{path}: {rows} rows are too few to fit and to check a density; {LEAST_ROWS} are the least{why}"
+        )
     x, data, columns = _data(config, {name: arrays[name] for name in config.x})
     condition, spec, described = _condition(config, {name: arrays[name] for name in config.condition})
-    if (
-        isinstance(spec, VectorCondition)
-        and condition is not None
-        and len(data.shape) == 1
-        and config.leaks == "refuse"
-    ):
+    if isinstance(spec, VectorCondition) and condition is not None and len(data.shape) == 1:
         names = [column.name for column in described]
-        table_checks.refuse_leaks([column.name for column in columns], x, names, condition)
+        notes += _leaks(config, table_checks.leaks([column.name for column in columns], x, names, condition))
     if len(data.shape) == 1:
         x, columns = _jittered(x, columns, config)
     everything = Split(
@@ -89,7 +87,32 @@ def load(config: TableData) -> Dataset:
         validation=everything.take(validation),
         test=everything.take(test),
         columns=tuple(columns + described),
+        notes=tuple(notes),
     )
+
+
+def _complete(config: TableData, arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The rows without missing values, and what was dropped. Raises DataError where they are to be refused."""
+    if config.missing == "refuse":
+        table_checks.refuse_missing(arrays)
+        return arrays, []
+    lacking = table_checks.missing(arrays)
+    counts = table_checks.missing_by_column(arrays)
+    where = f" with missing or not finite values ({counts})" if counts else ""
+    note = f"data.missing=drop: {lacking.sum()} of {len(lacking)} rows dropped{where}"
+    return {name: array[~lacking] for name, array in arrays.items()}, [note]
+
+
+def _leaks(config: TableData, found: list[str]) -> list[str]:
+    """What is allowed to leak. Raises DataError where nothing is."""
+    if config.leaks == "allow":
+        return [f"data.leaks=allow: {'; '.join(found) or 'the condition was not found to leak x'}"]
+    if found:
+        raise DataError(
+            f"{found[0]}, so that its density given the condition would be a spike. Leave one of them out, or keep "
+            "both with --set data.leaks=allow"
+        )
+    return []
 
 
 def _data(config: TableData, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, ArraySpec, list[Column]]:
@@ -116,19 +139,33 @@ def _supported(name: str, values: np.ndarray, support: Support | None) -> Column
     low, high = float(values.min()), float(values.max())
     column = Column(name, "x", "number", low, high)
     if support is None:
-        if low >= 0 and high <= 1:
-            hint = f"lies in [0, 1]: --set data.support.{name}=[0,1] keeps samples there"
-        elif low > 0:
-            hint = f"is positive: --set data.support.{name}=positive keeps samples so"
-        else:
-            return column
-        return replace(column, notes=(hint,))
+        if low > 0 and high < 1:
+            return replace(column, notes=(Note("inside (0, 1); to keep samples there:", _setting(name, "[0,1]")),))
+        if low > 0:
+            return replace(column, notes=(Note("positive; to keep samples so:", _setting(name, "positive")),))
+        return column
     lower, upper = {"real": (None, None), "positive": (0.0, None)}[support] if isinstance(support, str) else support
     if (lower is not None and low <= lower) or (upper is not None and high >= upper):
         raise DataError(
             f"data.support.{name}: its values reach from {low:g} to {high:g}, not strictly inside {support}"
         )
-    return replace(column, lower=lower, upper=upper, notes=(f"support {support}",))
+    if support == "real":
+        return column
+    shown = support if isinstance(support, str) else f"({lower:g}, {upper:g})"
+    return replace(column, lower=lower, upper=upper, notes=(Note(f"samples are kept within its support, {shown}"),))
+
+
+def _setting(name: str, support: str) -> str:
+    """The option that sets the support of one column; its name in quotes where a dotted key needs them.
+
+    >>> print(_setting("alcohol", "positive"))
+    --set data.support.alcohol=positive
+    >>> print(_setting("a.b", "positive"))
+    --set 'data.support."a.b"=positive'
+    """
+    quoted = '"' + name.replace('"', '""') + '"'
+    key = name if re.fullmatch(r'[^.="\s](?:[^.="]*[^.="\s])?', name) else quoted
+    return f"--set {shlex.quote(f'data.support.{key}={support}')}"
 
 
 def _jittered(x: np.ndarray, columns: list[Column], config: TableData) -> tuple[np.ndarray, list[Column]]:
@@ -145,8 +182,12 @@ def _jittered(x: np.ndarray, columns: list[Column], config: TableData) -> tuple[
                 f"{column.name}: its values are {step:g} apart, and spreading them over the gaps leaves its support. "
                 "Widen data.support, or --set data.jitter=false"
             )
-        note = f"few distinct values, {step:g} apart: spread by U(-{step / 2:g}, {step / 2:g}); --set data.jitter=false"
-        columns[index] = replace(column, kind="number on a grid", notes=(*column.notes, note))
+        note = Note(
+            f"few distinct values, {step:g} apart: spread by U(-{step / 2:g}, {step / 2:g}) over the gaps; "
+            "to keep them as they are:",
+            "--set data.jitter=false",
+        )
+        columns[index] = replace(column, kind="number on a grid", step=step, notes=(*column.notes, note))
     return x, columns
 
 
@@ -189,7 +230,7 @@ def _condition(
     names, values = _flattened(arrays)
     table_checks.refuse_constant(names, values, "condition")
     columns = [
-        Column(name, "condition", "number", float(column.min()), float(column.max()), notes=("standardised",))
+        Column(name, "condition", "number, standardised", float(column.min()), float(column.max()))
         for name, column in zip(names, values.T, strict=True)
     ]
     return values, VectorCondition(array=ArraySpec(shape=(len(names),), names=tuple(names))), columns
@@ -222,8 +263,10 @@ def _label(name: str, array: np.ndarray) -> tuple[np.ndarray, ConditionSpec, lis
     if len(values) > 1000:
         raise DataError(f"{name}: {len(values)} different values are too many for a label")
     shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
-    notes: Names = (shown,) if array.dtype == object else (shown, "--set data.kind=vector takes it as a number")
-    column = Column(name, "condition", f"label of {len(values)} classes", notes=notes)
+    note = Note(f"classes {shown}")
+    if array.dtype != object:
+        note = Note(f"classes {shown}; to take it as a number:", "--set data.kind=vector")
+    column = Column(name, "condition", f"label of {len(values)} classes", notes=(note,))
     return index.astype(np.int64), LabelCondition(classes=tuple(str(value) for value in values)), [column]
 
 

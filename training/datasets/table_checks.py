@@ -19,14 +19,18 @@ def missing(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return lacking
 
 
+def missing_by_column(arrays: dict[str, np.ndarray]) -> str:
+    """How many values are missing or not finite, per column that lacks some; empty if none does."""
+    counts = {name: int(_absent(array).sum()) for name, array in arrays.items()}
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+
+
 def refuse_missing(arrays: dict[str, np.ndarray]) -> None:
     """Raises DataError that counts missing values per column."""
-    counts = {name: int(_absent(array).sum()) for name, array in arrays.items()}
-    found = [f"{name} {count}" for name, count in counts.items() if count]
-    if found:
+    if found := missing_by_column(arrays):
         rows = len(next(iter(arrays.values())))
         raise DataError(
-            f"missing or not finite values (of {rows} rows): {', '.join(found)}. "
+            f"missing or not finite values (of {rows} rows): {found}. "
             "Fill them, or drop those rows with --set data.missing=drop"
         )
 
@@ -52,8 +56,8 @@ def refuse_dependent(names: list[str], x: np.ndarray) -> None:
             )
 
 
-def refuse_leaks(x_names: list[str], x: np.ndarray, names: list[str], condition: np.ndarray) -> None:
-    """Raises DataError where the condition determines a column of x: given it, that column's density is a spike.
+def leaks(x_names: list[str], x: np.ndarray, names: list[str], condition: np.ndarray) -> list[str]:
+    """Where the condition determines a column of x, in words: given it, that column's density is a spike.
 
     Found where sorting by a column of the condition leaves the ranks of x hardly any jump between neighbours (von
     Neumann's ratio, mean (r_(i+1) - r_i)^2 / 2 var r: the unexplained share of the variance, and 6 / rows^2 for a
@@ -62,20 +66,14 @@ def refuse_leaks(x_names: list[str], x: np.ndarray, names: list[str], condition:
     chosen = _some(len(x))
     x, condition = x[chosen], condition[chosen]
     smooth = max(DETERMINED, 8 / len(x) ** 2)
+    found = []
     for j, x_name in enumerate(x_names):
         ranks = np.unique(x[:, j], return_inverse=True)[1].astype(np.float64)
-        for k, name in enumerate(names):
-            if _jumps(ranks, condition[:, k]) < smooth:
-                raise DataError(_leak(name, x_name))
-        if _unexplained(x[:, j], condition) < DETERMINED:
-            raise DataError(_leak(", ".join(names), x_name))
-
-
-def _leak(condition: str, x: str) -> str:
-    return (
-        f"the condition {condition} leaks x: {x} is a copy or a function of it, so that its density given the "
-        "condition would be a spike. Leave one of them out, or keep both with --set data.leaks=allow"
-    )
+        sources = [name for k, name in enumerate(names) if _jumps(ranks, condition[:, k]) < smooth]
+        if not sources and _unexplained(x[:, j], condition) < DETERMINED:
+            sources = [", ".join(names)]
+        found += [f"the condition {name} leaks x: {x_name} is a copy or a function of it" for name in sources]
+    return found
 
 
 def _absent(array: np.ndarray) -> np.ndarray:

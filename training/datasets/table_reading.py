@@ -10,6 +10,7 @@ import numpy as np
 from training.errors import DataError, nearest
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "None"]
+SEPARATORS = {";": "';'", "\t": "a tab", "|": "'|'"}
 
 
 def read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -41,7 +42,11 @@ def _columns(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         else:
             frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
+        if path.suffix.lower() == ".csv":
+            _refuse_separator(path)
         raise DataError(f"{path}: could not be read ({str(error).splitlines()[0]})") from error
+    if path.suffix.lower() == ".csv" and len(frame.columns) == 1 and frame.columns[0] not in names:
+        _refuse_separator(path)
     _known(path, names, frame.columns)
     arrays = {}
     for name in names:
@@ -55,6 +60,18 @@ def _columns(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         else:
             raise DataError(f"{path}: {name}: expected numbers or text, got {column.dtype}")
     return arrays
+
+
+def _refuse_separator(path: Path) -> None:
+    """Raises DataError if the header has no comma, but another sign that stands between columns."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        header = file.readline(10**6)
+    separator = max(SEPARATORS, key=header.count)
+    if "," not in header and separator in header:
+        raise DataError(
+            f"{path}: the separator seems to be {SEPARATORS[separator]}. Expected commas between the columns "
+            "(and points in decimal numbers): save it so"
+        )
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

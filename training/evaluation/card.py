@@ -17,11 +17,17 @@ _SERVICE = "http://127.0.0.1:8000"
 _MOST_NUMBERS = 64
 
 
-def card(manifest: Manifest, sections: Sequence[Section], example: np.ndarray, condition: np.ndarray | None) -> str:
+def card(
+    manifest: Manifest,
+    sections: Sequence[Section],
+    example: np.ndarray,
+    condition: np.ndarray | None,
+    learned_from: Sequence[str] = (),
+) -> str:
     """`card.md` in Markdown; pictures are linked by their names beside it.
 
-    `example` is one row of x and `condition` its condition (a scalar label, an array, or None), for the commands. Names
-    of classes, columns and data sets are untrusted and escaped.
+    `example` is one row of x and `condition` its condition (a scalar label, an array, or None), for the commands.
+    `learned_from` are blocks on the training data. Names of classes, columns and data sets are untrusted and escaped.
     """
     signature = manifest.signature
     parts = [
@@ -36,6 +42,7 @@ def card(manifest: Manifest, sections: Sequence[Section], example: np.ndarray, c
         "On the exported version, through the engine that serves it. Choices were made on the validation split; what "
         "follows is of the test split, and of its own seed.",
         *(block for section in sections for block in _section(section)),
+        *(("## What it learned from", *learned_from) if learned_from else ()),
         "## Where it came from",
         _origin(manifest),
     ]

@@ -23,6 +23,7 @@ from training.evaluation.latents import latents_section, reconstruction_section
 from training.evaluation.likelihoods import likelihood_section
 from training.evaluation.samples import forecast_section, samples_section, two_sample_section
 from training.evaluation.section import Section
+from training.evaluation.training_data import training_data
 from training.recipe import EvaluationSettings
 
 
@@ -79,7 +80,8 @@ def evaluate(
     for section in sections:
         metrics |= {name: _rounded(value) for name, value in section.metrics.items()}
     example = None if test.condition is None else np.asarray(test.condition[0])
-    text = card(loaded.manifest, sections, np.asarray(test.x[0]), example)
+    learned_from = training_data(loaded.manifest, dataset)
+    text = card(loaded.manifest, sections, np.asarray(test.x[0]), example, learned_from)
     files = {"card.md": text.encode(), "metrics.json": (json.dumps(metrics, indent=2) + "\n").encode()}
     files |= {picture.path: picture.content for section in sections for picture in section.pictures}
     files |= {f"{stem(phase)}.csv": content for phase, content in (histories or {}).items()}
@@ -89,7 +91,7 @@ def evaluate(
 
 def _pictures(asked: Asked, dataset: Dataset, test: Split, settings: EvaluationSettings) -> list[Section]:
     """Everything that is drawn, decoded or read back."""
-    sections = [samples_section(asked, test, settings.samples)]
+    sections = [samples_section(asked, test, settings.samples, dataset.spread)]
     kind = asked.signature.condition.kind
     if kind in ("vector", "image"):
         sections.append(forecast_section(asked, test))

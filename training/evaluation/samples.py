@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from model_store.signature import LabelCondition
@@ -20,8 +22,11 @@ _ROWS_SHOWN = 8
 _C2ST_STREAM, _FORECAST_STREAM = 1, 2
 
 
-def samples_section(asked: Asked, test: Split, shown: int) -> Section:
-    """One picture of samples at temperature 1; `shown` per condition where they are images."""
+def samples_section(asked: Asked, test: Split, shown: int, jittered: Sequence[str] = ()) -> Section:
+    """One picture of samples at temperature 1; `shown` per condition where they are images.
+
+    `jittered` columns of x were spread over the gaps of their grid, in the test rows too: the picture says so.
+    """
     signature = asked.signature
     if signature.data.is_image:
         return Section("Samples", pictures=(_grid(asked, test, shown),))
@@ -31,12 +36,13 @@ def samples_section(asked: Asked, test: Split, shown: int) -> Section:
     names = signature.data.names or tuple(f"x{i}" for i in range(signature.data.size))
     if signature.data.size == 2:
         labels = rows.condition if isinstance(signature.condition, LabelCondition) else None
-        content = samples_beside_truth(truth, points, labels, labels, asked.loaded.classes, names)
+        content = samples_beside_truth(truth, points, labels, labels, asked.loaded.classes, names, jittered)
     else:
-        content = marginals(truth, points, names)
-    return Section(
-        "Samples", pictures=(Picture("samples.png", content, "Test data and samples under the same conditions"),)
-    )
+        content = marginals(truth, points, names, jittered=jittered)
+    caption = "Test data and samples under the same conditions"
+    if jittered:
+        caption += "; test data are jittered where the picture says so, as in training"
+    return Section("Samples", pictures=(Picture("samples.png", content, caption),))
 
 
 def forecast_section(asked: Asked, test: Split) -> Section:

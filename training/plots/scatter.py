@@ -19,13 +19,17 @@ def samples_beside_truth(
     sample_labels: ArrayLike | None = None,
     classes: Sequence[str] = (),
     axis_names: Sequence[str] = ("x1", "x2"),
+    jittered: Sequence[str] = (),
 ) -> bytes:
-    """Two panels of points (rows, 2) on the same axes, coloured by class where labels (rows,) are given."""
+    """Two panels of points (rows, 2) on the same axes, coloured by class where labels (rows,) are given.
+
+    The title of the truth says which of the axes are `jittered`.
+    """
     truth, samples = np.asarray(truth, np.float64), np.asarray(samples, np.float64)
     figure, axes = new_figure(7.0, 3.5, 1, 2)
     low, high = truth.min(axis=0), truth.max(axis=0)
     pad = 0.08 * (high - low)
-    panels = [("test data", truth, truth_labels), ("samples", samples, sample_labels)]
+    panels = [(_test_data(axis_names, jittered), truth, truth_labels), ("samples", samples, sample_labels)]
     for ax, (title, points, labels) in zip(axes, panels, strict=True):
         _coloured(ax, points, labels, classes)
         ax.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]))
@@ -35,8 +39,13 @@ def samples_beside_truth(
     return to_png(figure)
 
 
-def marginals(truth: ArrayLike, samples: ArrayLike, names: Sequence[str], limit: int = 12) -> bytes:
-    """Histograms of the first `limit` columns: test data filled, samples as a line on the same bins."""
+def marginals(
+    truth: ArrayLike, samples: ArrayLike, names: Sequence[str], limit: int = 12, jittered: Sequence[str] = ()
+) -> bytes:
+    """Histograms of the first `limit` columns: test data filled, samples as a line on the same bins.
+
+    The panels of `jittered` columns say that their test data are.
+    """
     truth, samples = np.asarray(truth, np.float64), np.asarray(samples, np.float64)
     count = min(limit, truth.shape[1])
     columns = min(4, count)
@@ -59,10 +68,24 @@ def marginals(truth: ArrayLike, samples: ArrayLike, names: Sequence[str], limit:
             label="samples",
         )
         ax.set_xlabel(names[index])
+        if names[index] in jittered:
+            ax.set_title("test data jittered", fontsize="small")
         ax.set_yticks([])
     add_legend(axes[0], loc="upper right")
     axes[0].set_ylabel("density")
     return to_png(figure)
+
+
+def _test_data(names: Sequence[str], jittered: Sequence[str]) -> str:
+    """The title of a panel.
+
+    >>> _test_data(["a", "b"], ["b"]), _test_data(["a", "b"], ["a", "b"])
+    ('test data, b jittered', 'test data, jittered')
+    """
+    found = [name for name in names if name in jittered]
+    if not found:
+        return "test data"
+    return "test data, jittered" if len(found) == len(names) else f"test data, {found[0]} jittered"
 
 
 def latent_plot(latents: ArrayLike, labels: ArrayLike | None = None, classes: Sequence[str] = ()) -> bytes:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from inference.loaded import Loaded
 from model_store.manifest import Manifest
 from model_store.markdown import code_block, shell_json, text
 from model_store.signature import LabelCondition
-from training.datasets.base import Dataset
+from training import recipe as recipes
+from training.datasets.base import Column, Dataset
 from training.evaluation.card import card
+from training.evaluation.training_data import training_data
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -69,6 +72,27 @@ def test_origin_is_told(manifest: Manifest) -> None:
     assert manifest.lineage.data_digest in content
     assert f"| seed | {manifest.lineage.seed} |" in content
     assert all(f"graph {operation} against torch" in content for operation in manifest.graph_errors)
+
+
+def test_what_a_version_learned_from(mixture_version: tuple[Loaded, Dataset]) -> None:
+    loaded, dataset = mixture_version
+    config = recipes.changed(
+        recipes.read("gaussian-mixture").model_dump(mode="json"), {"fit.epochs": 5, "data.file": f"/a/{HOSTILE[2]}.csv"}
+    )
+    manifest = loaded.manifest.model_copy(
+        update={"lineage": loaded.manifest.lineage.model_copy(update={"config": config})}
+    )
+    columns = (
+        Column(HOSTILE[0], "x", "number on a grid", step=1.0),
+        Column(HOSTILE[1], "x", "number"),
+        Column("mode", "condition", "label of 8 classes"),
+    )
+    told = "\n".join(training_data(manifest, replace(dataset, columns=columns, notes=(HOSTILE[5],))))
+    low, high = dataset.train.x.min(axis=0), dataset.train.x.max(axis=0)
+    assert "fit.epochs=5" in told and "fit.rate" not in told and "/a/" not in told
+    assert f"| number on a grid | {low[0]:g} | {high[0]:g} | U(-0.5, 0.5) |" in told
+    assert f"| number | {low[1]:g} | {high[1]:g} |  |" in told and "| mode | condition |" in told
+    assert "<img" not in told and not re.search(r"(?<!\\)\]\(", told) and "\n# heading" not in told
 
 
 def test_escapes() -> None:
