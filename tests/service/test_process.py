@@ -38,7 +38,7 @@ def test_announced_curls_work_and_ctrl_c_ends_it_cleanly(store_path: Path) -> No
 
 def test_sigterm_finishes_what_was_accepted(store_path: Path) -> None:
     """Requests that take a while are in progress when the signal comes; all are answered, and the exit is 0."""
-    body = {"model": "labels", "condition": 0, "num_samples": 400_000, "seed": 1}
+    body = {"model": "labels", "condition": 0, "num_samples": 3_000_000, "seed": 1}
     headers = {"Accept": "application/x-npz"}
     with service_process(store_path, CONDFLOW_THREADS="1") as service, ThreadPoolExecutor(3) as threads:
         asked = [

@@ -164,7 +164,7 @@ async def attack(service: ServiceProcess, hostiles: tuple[Hostile, ...], each: i
             wire.leave()
 
 
-@pytest.mark.parametrize("each", [2, pytest.param(30, marks=pytest.mark.full)])
+@pytest.mark.parametrize("each", [2, pytest.param(15, marks=pytest.mark.full)])
 @pytest.mark.parametrize("hostiles", [SHUT_OUT, UNREAD], ids=["shut out", "unread"])
 def test_hostile_clients_are_shut_out_in_time(
     service: ServiceProcess, hostiles: tuple[Hostile, ...], each: int
