@@ -103,12 +103,18 @@ class Bench:
         return {"alone": generate(load), "beside": generate(load, neighbour)}
 
     def _many_rows(self, contestant: Contestant) -> Raw:
+        before = self.bare()
         found: Raw = {}
         for encoding in ("json", "npz") if contestant.binary else ("json",):
             status, body, seconds = ask(contestant.load(MANY_ROWS, npz=encoding == "npz"))
             if status != 200:
                 raise Failed(f"{encoding}: {status} {body[:200]!r}")
             found[encoding] = {"seconds": seconds, "bytes": len(body)}
+        after = self.bare()
+        found["bare"] = {
+            engine: {rows: (seconds + after[engine][rows]) / 2 for rows, seconds in calls.items()}
+            for engine, calls in before.items()
+        }
         return found
 
     def _overload(self, contestant: Contestant) -> Raw:

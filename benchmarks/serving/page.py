@@ -27,7 +27,7 @@ three hidden layers of 512 (4.25 million float32 weights, random). A request ask
 label. JSON in and out unless npz is named. The server's processes share one core, what makes load has the other; one
 worker or replica, dynamic batching on where there is any, one thread per process. condflow runs the exported graph in
 ONNX Runtime, the peers run the model in torch as their documentation shows; *bare* is the engine called in a loop on
-the server's core, measured right before each contestant.
+the server's core, measured right before each contestant, and for part c before and after it.
 
 * **a**: 1 sample a request, closed loop by wrk (which corrects its percentiles for coordinated omission).
 * **b**: 1 sample a request by one client in a closed loop, alone and beside another client that keeps asking for
@@ -181,7 +181,7 @@ def _memory(raws: Mapping[str, Raw]) -> Figure | None:
 
 def _bare_seconds(name: str, raw: Raw) -> float:
     """What the contestant's engine takes for all rows in calls of its best size."""
-    calls = raw["bare"]["torch" if name in _PEERS else "onnx"]
+    calls = raw["c"]["bare"]["torch" if name in _PEERS else "onnx"]
     return MANY_ROWS * min(seconds / int(rows) for rows, seconds in calls.items())
 
 
