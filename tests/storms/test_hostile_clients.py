@@ -80,25 +80,36 @@ async def oversized_head(wire: Wire) -> None:
     assert (await wire.rest())[:12] in (b"HTTP/1.1 400", b"")
 
 
+async def ask_until_taken(wire: Wire, request: Request) -> None:
+    """Of many large requests at once some are told to come again."""
+    while True:
+        await wire.send(request.whole)
+        status, headers = await wire.head()
+        if status == 200:
+            return
+        assert status == 503 and "retry-after" in headers
+        left = int(headers["content-length"])
+        while left:
+            left -= len(await wire.some(left))
+
+
 async def unread_answer(wire: Wire) -> None:
-    await wire.send(LARGE.whole)
-    assert (await wire.head())[0] == 200
+    await ask_until_taken(wire, LARGE)
 
 
 async def unread_last_answer(wire: Wire) -> None:
     last = Request(LARGE.path, LARGE.body, {**LARGE.headers, "Connection": "close"})
     await wire.send(last.whole)
-    assert (await wire.head())[0] == 200
+    assert (await wire.head())[0] in (200, 503)
 
 
 async def unread_stream(wire: Wire) -> None:
-    await wire.send(ENDLESS.whole)
-    assert (await wire.head())[0] == 200
+    await ask_until_taken(wire, ENDLESS)
 
 
 async def unread_answers_one_behind_the_other(wire: Wire) -> None:
     await wire.send(LARGE.whole * 3)
-    assert (await wire.head())[0] == 200
+    assert (await wire.head())[0] in (200, 503)
 
 
 SHUT_OUT: tuple[Hostile, ...] = (
