@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ import pytest
 
 from model_store.store import Store
 from tests.attacks.bodies.corpus import Attack, all_attacks
+from tests.attacks.bodies.memory import largest_excess
 from tests.inference import handmade
 from tests.service.harness import Running, running
 from tests.service.versions import publish
@@ -50,18 +50,7 @@ def test_refused_with_a_problem_that_names_the_field(service: Running, attack: A
 
 def test_no_memory_is_taken(service: Running) -> None:
     """Python's own allocations, numpy's among them, stay below a few times the body while all attacks pass."""
-    largest = 0
-    tracemalloc.start()
-    try:
-        for attack in ATTACKS:
-            before, _ = tracemalloc.get_traced_memory()
-            tracemalloc.reset_peak()
-            send(service.client, attack)
-            _, peak = tracemalloc.get_traced_memory()
-            largest = max(largest, peak - before - 20 * len(attack.body))
-    finally:
-        tracemalloc.stop()
-    assert largest < 8_000_000
+    assert largest_excess(ATTACKS, lambda attack: send(service.client, attack)) < 8_000_000
 
 
 def test_neighbours_get_right_answers_meanwhile(service: Running) -> None:

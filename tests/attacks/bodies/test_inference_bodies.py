@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Iterator
 
 import httpx
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from model_store.store import Store
 from tests.attacks.bodies.inference_corpus import DATA, HEAD, Attack, all_inference_attacks, good_binary
+from tests.attacks.bodies.memory import largest_excess
 from tests.inference import handmade
 from tests.service.harness import Running, running
 from tests.service.versions import publish
@@ -73,17 +73,6 @@ def test_damaged_bodies_are_answered_or_refused(service: Running, damage: list[t
 
 
 def test_no_memory_is_taken_and_the_next_request_is_answered(service: Running) -> None:
-    largest = 0
-    tracemalloc.start()
-    try:
-        for attack in ATTACKS:
-            before, _ = tracemalloc.get_traced_memory()
-            tracemalloc.reset_peak()
-            send(service, attack)
-            _, peak = tracemalloc.get_traced_memory()
-            largest = max(largest, peak - before - 20 * len(attack.body))
-    finally:
-        tracemalloc.stop()
-    assert largest < 8_000_000
+    assert largest_excess(ATTACKS, lambda attack: send(service, attack)) < 8_000_000
     assert service.client.post("/v2/models/labels.loglik/infer", json={"inputs": [DATA]}).status_code == 200
     assert send(service, Attack("none", GOOD_BODY, (), headers={HEAD: str(HEADER)})).status_code == 200
