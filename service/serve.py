@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from inference.memory import keep_large_blocks_apart
 from service.announcement import announcement
 from service.app import create_app
 from service.parts import Parts
@@ -86,6 +87,7 @@ def server_of(settings: Settings) -> Server:
 
 def serve(settings: Settings) -> None:
     """Serve until a signal comes. Raises OSError where the port is taken."""
+    keep_large_blocks_apart()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server_of(settings).run()
