@@ -13,6 +13,7 @@ from inference import fields, likelihood
 from inference.conditions import Conditions, conditions
 from inference.engine import Arrays
 from inference.errors import FieldError
+from inference.extrapolation import extrapolated
 from inference.loaded import Loaded
 from inference.noise import SAMPLING, Run, draw_together, sources
 from inference.work import Question
@@ -50,6 +51,12 @@ class Drawing:
     def leading(self) -> tuple[int, ...]:
         """(conditions, samples); (samples,) where one condition, or none, was asked."""
         return (self.read.each,) if self.read.single else (self.read.count, self.read.each)
+
+    @property
+    def extrapolated(self) -> np.ndarray | None:
+        """`inference.extrapolation.extrapolated` of the conditions: (conditions,), () where one was asked."""
+        outside = extrapolated(self.loaded.signature.condition, self.read)
+        return None if outside is None else outside.reshape(self.leading[:-1])
 
     def take(self, start: int, stop: int) -> Question[Arrays]:
         """Rows [start, stop): `samples`, and where asked `log_likelihood` and the parts `latent.<name>`."""

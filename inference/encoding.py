@@ -12,6 +12,7 @@ from inference.conditions import Conditions, conditions
 from inference.embedding import embedded
 from inference.engine import Arrays
 from inference.errors import FieldError
+from inference.extrapolation import extrapolated_rows
 from inference.groups import DrawsWork, ScoringNoise
 from inference.likelihood import require
 from inference.loaded import Loaded
@@ -20,10 +21,15 @@ from inference.work import Question
 
 @dataclass(frozen=True)
 class Latents:
-    """`latent`: part -> float32 (n, *part), as `sample` takes it. `seed`: of the padding noise."""
+    """`latent`: part -> float32 (n, *part), as `sample` takes it. `seed`: of the padding noise.
+
+    `extrapolated`: bool (n,), the row's condition lies outside what the version was fitted to
+    (`inference.extrapolation`); None where the version does not know.
+    """
 
     latent: dict[str, np.ndarray]
     seed: int
+    extrapolated: np.ndarray | None
 
 
 def encode(loaded: Loaded, x: Any, condition: Any = None, *, seed: Any = 0) -> Question[Latents]:
@@ -47,7 +53,7 @@ def encode(loaded: Loaded, x: Any, condition: Any = None, *, seed: Any = 0) -> Q
 
 def _encode(loaded: Loaded, x: np.ndarray, given: Conditions, seed: int) -> Question[Latents]:
     parts = yield from latents(loaded, x, given, ScoringNoise(loaded.signature.noise, seed, 1))
-    return Latents(parts, seed)
+    return Latents(parts, seed, extrapolated_rows(loaded.signature.condition, given, len(x)))
 
 
 def latents(loaded: Loaded, x: np.ndarray, given: Conditions, noise: ScoringNoise) -> Question[Arrays]:

@@ -12,6 +12,7 @@ from inference.conditions import Conditions, conditions, describe
 from inference.embedding import embedded
 from inference.engine import Arrays
 from inference.errors import CannotAnswer, FieldError
+from inference.extrapolation import extrapolated_rows
 from inference.groups import DrawsWork, ScoringNoise
 from inference.loaded import Loaded
 from inference.work import Question
@@ -35,6 +36,8 @@ class LogLikelihood:
         std_error: of `log_likelihood` by the delta method; None if exact or from one draw.
         effective_sample_size: of the importance weights; None if exact.
         unreliable: bool (n,), effective sample size below 10; None if exact.
+        extrapolated: bool (n,), the row's condition lies outside what the version was fitted to
+            (`inference.extrapolation`); None where the version does not know.
         draws: noise draws per row; 1 if exact.
         seed: of the scoring noise.
     """
@@ -48,6 +51,7 @@ class LogLikelihood:
     std_error: np.ndarray | None
     effective_sample_size: np.ndarray | None
     unreliable: np.ndarray | None
+    extrapolated: np.ndarray | None
     draws: int
     seed: int
 
@@ -117,6 +121,7 @@ def _log_likelihood(
         std_error=collected.error if draws > 1 else None,
         effective_sample_size=size,
         unreliable=None if size is None else ~(size >= estimators.RELIABLE_SAMPLE_SIZE),
+        extrapolated=extrapolated_rows(signature.condition, read, len(x)),
         draws=draws,
         seed=seed,
     )

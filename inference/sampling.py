@@ -24,12 +24,15 @@ class Samples:
         seed: of the draw.
         log_likelihood: float64 (...), what `log_likelihood` says of the samples with its defaults; None if not asked.
         latent: part -> float32 (..., *part), as decoded: after the temperature; None if not asked.
+        extrapolated: bool [conditions], for one condition []: whether it lies outside what the version was fitted to
+            (`inference.extrapolation`); None where the version does not know.
     """
 
     samples: np.ndarray
     seed: int
     log_likelihood: np.ndarray | None
     latent: dict[str, np.ndarray] | None
+    extrapolated: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Summarized:
     log_likelihood: np.ndarray | None
     latent: dict[str, np.ndarray] | None
     summary: dict[str, Any] | None
+    extrapolated: np.ndarray | None
 
 
 def sample(loaded: Loaded, condition: Any = None, num_samples: Any = None, **options: Any) -> Question[Samples]:
@@ -96,7 +100,7 @@ def _whole(drawn: Drawing) -> Question[Samples]:
     taken = yield from drawn.take(0, drawn.rows)
     samples, score, latent = _shaped(drawn, taken)
     assert samples is not None
-    return Samples(samples, drawn.seed, score, latent)
+    return Samples(samples, drawn.seed, score, latent, drawn.extrapolated)
 
 
 def _piecewise(drawn: Drawing, keep: bool, gathered: Summaries | None) -> Question[Summarized]:
@@ -113,7 +117,7 @@ def _piecewise(drawn: Drawing, keep: bool, gathered: Summaries | None) -> Questi
             kept[name][start:stop] = array
     samples, score, latent = _shaped(drawn, kept)
     statistics = None if gathered is None else gathered.answer(drawn.leading[:-1])
-    return Summarized(samples, drawn.seed, score, latent, statistics)
+    return Summarized(samples, drawn.seed, score, latent, statistics, drawn.extrapolated)
 
 
 def _shaped(drawn: Drawing, rows: Arrays) -> tuple[np.ndarray | None, np.ndarray | None, Arrays | None]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 Operation = Literal["decode", "embed", "encode", "score", "infer"]
 
@@ -77,12 +77,15 @@ class VectorCondition(Frozen):
     """M real numbers.
 
     `relaxation` is the standard deviation of the model's own noise on each of them, in data units (the joint flow's
-    epsilon times the scale of the standardisation); empty where the family has none.
+    epsilon times the scale of the standardisation); empty where the family has none. `least` and `greatest` of each of
+    them in the rows that the version was fitted to; empty where they are not known.
     """
 
     kind: Literal["vector"] = "vector"
     array: ArraySpec
     relaxation: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    least: tuple[FiniteFloat, ...] = ()
+    greatest: tuple[FiniteFloat, ...] = ()
 
     @property
     def size(self) -> int:
@@ -94,6 +97,20 @@ class VectorCondition(Frozen):
         if self.relaxation and len(self.relaxation) != self.size:
             raise ValueError(f"relaxation: expected {self.size} standard deviations, got {len(self.relaxation)}")
         return self
+
+    @model_validator(mode="after")
+    def _range_fits(self) -> VectorCondition:
+        if len(self.least) != len(self.greatest) or len(self.least) not in (0, self.size):
+            raise ValueError(f"least, greatest: expected {self.size} numbers each, or none")
+        if any(low > high for low, high in zip(self.least, self.greatest, strict=True)):
+            raise ValueError("least, greatest: expected no least above its greatest")
+        return self
+
+    def within(self, least: Sequence[float], greatest: Sequence[float]) -> VectorCondition:
+        """The same, of a version that was fitted to conditions in this range. Raises ValidationError."""
+        return VectorCondition(
+            array=self.array, relaxation=self.relaxation, least=tuple(least), greatest=tuple(greatest)
+        )
 
 
 class ImageCondition(Frozen):

@@ -16,6 +16,10 @@ def _nested(kind: str, depth: int, description: str) -> Any:
 
 Array = Annotated[Any, _nested("number", 5, "Nested lists; null where not finite.")]
 PerRow = Annotated[list[float | None], Field(description="One number per row; null where not finite.")]
+_EXTRAPOLATED = (
+    "Whether the condition lies outside the range that the version was fitted to, by more than a tenth of it; left out "
+    "where the version does not know, and for conditions that are no vectors."
+)
 Rows = Annotated[Any, _nested("number", 3, "One entry per row.")]
 
 
@@ -61,6 +65,7 @@ class SampleAnswer(Answer):
     log_likelihood: Array = None
     latent: dict[str, Array] = {}
     summary: Summary | None = None
+    extrapolated: Annotated[bool | list[bool], Field(description=_EXTRAPOLATED)] = False
 
 
 class LoglikAnswer(Answer):
@@ -75,6 +80,7 @@ class LoglikAnswer(Answer):
     std_error: PerRow = []
     effective_sample_size: PerRow = []
     unreliable: list[bool] = []
+    extrapolated: Annotated[list[bool], Field(description=_EXTRAPOLATED)] = []
     draws: int
     seed: int
 
@@ -98,6 +104,7 @@ class EncodeAnswer(Answer):
     """Latent parts by name, each [rows, *part]."""
 
     latent: dict[str, Array]
+    extrapolated: Annotated[list[bool], Field(description=_EXTRAPOLATED)] = []
     seed: int
 
 

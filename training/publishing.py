@@ -82,6 +82,7 @@ def _draft(
         x_names=dataset.data.names,
         condition_names=None if array is None else array.names,
         classes=getattr(dataset.condition, "classes", None),
+        condition_rows=dataset.train.condition,
     )
     return Draft(
         name=name,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from flows import config
 from flows.models.base import Model
 from flows.models.embedding import VectorEmbedding
@@ -27,15 +29,17 @@ def signature_of(
     x_names: Sequence[str] | None = None,
     condition_names: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
+    condition_rows: np.ndarray | None = None,
 ) -> Signature:
     """What a version of `model` speaks.
 
     `x_names` and `condition_names` name the elements of x and of a vector condition; `classes` names the labels and
-    defaults to "0", "1", ... Raises ValueError when there are not as many names as things to name.
+    defaults to "0", "1", ...; `condition_rows` (rows, M) of the training split give a vector condition its range.
+    Raises ValueError when there are not as many names as things to name.
     """
     return Signature(
         data=_array(model.data.shape, model.data.levels, x_names),
-        condition=_condition(model, condition_names, classes),
+        condition=_ranged(_condition(model, condition_names, classes), condition_rows),
         latent=tuple(_part(part) for part in model.latent),
         noise=tuple(_part(part) for part in model.noise),
         space=model.space,
@@ -68,6 +72,12 @@ def _condition(model: Model, names: Sequence[str] | None, classes: Sequence[str]
             return ImageCondition(array=_array(shape, levels))
         case config.NoCondition():
             return NoCondition()
+
+
+def _ranged(condition: ConditionSpec, rows: np.ndarray | None) -> ConditionSpec:
+    if not isinstance(condition, VectorCondition) or rows is None:
+        return condition
+    return condition.within(rows.min(axis=0).tolist(), rows.max(axis=0).tolist())
 
 
 def _relaxation(model: Model) -> tuple[float, ...]:

@@ -27,7 +27,7 @@ from inference.publishing.reference import score_reference
 from inference.publishing.rewriting import Rewritten, WeightsFile, rewrite
 from inference.weights import read_tensors
 from model_store.manifest import Draft, Lineage, Probe, unpublished
-from model_store.signature import Operation, Signature
+from model_store.signature import Operation, Signature, VectorCondition
 
 LARGEST_FILE = (2 << 30) - 1  # what protobuf can hold
 LARGEST_EXTERNAL = 64 << 30  # the limit on memory is met long before
@@ -45,6 +45,7 @@ def try_out(given: Given) -> tuple[Report, dict[str, bytes]]:
     if given.prior_sample is not None:
         prior_sample = read_prior_sample(given.prior_sample, signature)
         files[PRIOR_SAMPLE] = save({"condition": prior_sample})
+        signature = _ranged(signature, prior_sample)
     weights = read_tensors(files[WEIGHTS], WEIGHTS)
     weights.check_finite(WEIGHTS)
     graphs = {operation: files[f"{operation}.onnx"] for operation in signature.operations}
@@ -71,6 +72,15 @@ def try_out(given: Given) -> tuple[Report, dict[str, bytes]]:
     finally:
         loaded.close()
     return report, files
+
+
+def _ranged(signature: Signature, prior_sample: np.ndarray) -> Signature:
+    """The signature with the range of the prior sample, where it names none itself."""
+    condition = signature.condition
+    if not isinstance(condition, VectorCondition) or condition.least:
+        return signature
+    ends = (end.ravel().tolist() for end in (prior_sample.min(axis=0), prior_sample.max(axis=0)))
+    return signature.model_copy(update={"condition": condition.within(*ends)})
 
 
 def _files(given: Given, signature: Signature) -> tuple[dict[str, bytes], dict[Operation, GraphFacts], int]:

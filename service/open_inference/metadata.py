@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_store.manifest import Manifest
-from model_store.signature import ArraySpec, LabelCondition, NoCondition, Part, Signature
+from model_store.signature import ArraySpec, LabelCondition, NoCondition, Part, Signature, VectorCondition
 from service.open_inference.tensors import BYTES
 
 
@@ -75,7 +75,7 @@ def outputs(manifest: Manifest, operation: str) -> tuple[TensorSpec, ...]:
         case "infer-condition":
             return tuple(_inferred(manifest))
         case _:
-            return tuple(_part(part) for part in manifest.signature.latent)
+            return (*(_part(part) for part in manifest.signature.latent), *_extrapolated(manifest.signature))
 
 
 def _samples(manifest: Manifest) -> Iterator[TensorSpec]:
@@ -86,6 +86,7 @@ def _samples(manifest: Manifest) -> Iterator[TensorSpec]:
         yield TensorSpec("log_likelihood", "FP64", leading, optional=True)
     for part in signature.latent:
         yield TensorSpec(f"latent.{part.name}", "FP32", (*leading, *part.shape), optional=True)
+    yield from _extrapolated(signature)
 
 
 def _scores(manifest: Manifest) -> Iterator[TensorSpec]:
@@ -98,6 +99,7 @@ def _scores(manifest: Manifest) -> Iterator[TensorSpec]:
         yield TensorSpec(name, "FP64", (-1,))
     if not signature.exact:
         yield TensorSpec("unreliable", "BOOL", (-1,))
+    yield from _extrapolated(signature)
 
 
 def _inferred(manifest: Manifest) -> Iterator[TensorSpec]:
@@ -115,6 +117,11 @@ def _inferred(manifest: Manifest) -> Iterator[TensorSpec]:
         yield TensorSpec("std", "FP32", (-1, *condition.array.shape))
         if not (signature.exact and "infer" in signature.operations):
             yield TensorSpec("effective_sample_size", "FP64", (-1,))
+
+
+def _extrapolated(signature: Signature) -> Iterator[TensorSpec]:
+    if isinstance(signature.condition, VectorCondition) and signature.condition.least:
+        yield TensorSpec("extrapolated", "BOOL", (-1,))
 
 
 def _part(part: Part, *, optional: bool = False) -> TensorSpec:

@@ -144,6 +144,11 @@ def latent_size(loaded: Loaded) -> int:
     return sum(prod(part.shape) for part in loaded.signature.latent)
 
 
+def flags(array: np.ndarray | None) -> np.ndarray | bool | None:
+    """Flags as an answer says them: an array, or the one that there is."""
+    return array if array is None or array.ndim else bool(array)
+
+
 def present(**fields: Any) -> dict[str, Any]:
     """The fields that are not None, in order."""
     return {name: value for name, value in fields.items() if value is not None}

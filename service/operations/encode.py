@@ -7,7 +7,7 @@ import re
 from inference.encoding import Latents, encode
 from inference.loaded import Loaded
 from service.codecs.media import JSON, NPY, NPZ
-from service.operations.base import Plan, Reply, check_answer, check_cost, latent_size, read_condition, read_x
+from service.operations.base import Plan, Reply, check_answer, check_cost, latent_size, present, read_condition, read_x
 from service.requests import EncodeRequest
 from service.settings import Limits
 
@@ -31,4 +31,5 @@ class Encode:
 
     def reply(self, loaded: Loaded, asked: EncodeRequest, answer: Latents) -> Reply:
         """`latent` by part; an npy answer is its first part."""
-        return Reply({"latent": answer.latent, "seed": answer.seed}, f"latent.{next(iter(answer.latent))}")
+        fields = present(latent=answer.latent, extrapolated=answer.extrapolated, seed=answer.seed)
+        return Reply(fields, f"latent.{next(iter(answer.latent))}")

@@ -48,6 +48,7 @@ class Loglik:
                 std_error=answer.std_error,
                 effective_sample_size=answer.effective_sample_size,
                 unreliable=answer.unreliable,
+                extrapolated=answer.extrapolated,
             ),
             "draws": answer.draws,
             "seed": answer.seed,

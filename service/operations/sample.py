@@ -23,6 +23,7 @@ from service.operations.base import (
     StreamPlan,
     check_answer,
     check_cost,
+    flags,
     latent_size,
     present,
     read_condition,
@@ -86,6 +87,7 @@ class Sample:
             log_likelihood=answer.log_likelihood,
             latent=answer.latent,
             summary=answer.summary if isinstance(answer, Summarized) else None,
+            extrapolated=flags(answer.extrapolated),
         )
         return Reply(fields, "samples", pictures, spec.levels)
 

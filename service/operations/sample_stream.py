@@ -1,8 +1,9 @@
 """A draw line by line: what the lines of `application/x-ndjson` say.
 
-The first line says who answers, the seed, and the shape and dtype of the samples. Each of the next ones has rows
-[start, stop) of the draw, whose conditions and samples are counted through in one: row `place * num_samples + sample`;
-joined and reshaped they are what the answer in one piece has. The last one says `"complete": true` and has the summary.
+The first line says who answers, the seed, the shape and dtype of the samples, and which conditions are extrapolated
+where the version knows. Each of the next ones has rows [start, stop) of the draw, whose conditions and samples are
+counted through in one: row `place * num_samples + sample`; joined and reshaped they are what the answer in one piece
+has. The last one says `"complete": true` and has the summary.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from inference.drawing import Drawing
 from inference.engine import Arrays
 from inference.summaries import Summaries
 from inference.work import Question
-from service.operations.base import StreamPiece, StreamPlan
+from service.operations.base import StreamPiece, StreamPlan, flags, present
 
 LINE_VALUES = 2**15
 
@@ -22,7 +23,12 @@ LINE_VALUES = 2**15
 def stream_plan(drawn: Drawing, gathered: Summaries | None, keep: bool, engine_rows: int) -> StreamPlan:
     """The lines of one draw; without `keep` they leave the samples out."""
     spec = drawn.loaded.signature.data
-    opening = {"seed": drawn.seed, "shape": [*drawn.leading, *spec.shape], "dtype": spec.dtype}
+    opening = {
+        "seed": drawn.seed,
+        "shape": [*drawn.leading, *spec.shape],
+        "dtype": spec.dtype,
+        **present(extrapolated=flags(drawn.extrapolated)),
+    }
 
     def pieces() -> Iterator[StreamPiece]:
         for start, stop in drawn.pieces():

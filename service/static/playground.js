@@ -118,6 +118,7 @@ async function draw() {
   if ($("seed").value !== "") body.seed = Number($("seed").value);
   const answer = await ask("sample", body);
   samples = answer.samples;
+  warn($("samples"), answer.extrapolated);
   const { shape } = model.signature.data;
   const place = $("samples");
   if (shape.length === 3) place.append(thumbnails());
@@ -204,11 +205,16 @@ function table(head, rows) {
   return element;
 }
 
+function warn(place, extrapolated) {
+  if ([extrapolated].flat().includes(true)) place.append(make("p", "The condition lies outside what this version was fitted to.", { className: "problem" }));
+}
+
 const show = (value, digits = 4) => (typeof value === "number" ? value.toPrecision(digits) : value === null ? "not finite or unknown" : String(value));
 
 async function score() {
   const given = $("marginal").checked ? {} : condition();
   const answer = await ask("loglik", { model: model.name, x: JSON.parse($("x").value), ...given });
+  warn($("scores"), answer.extrapolated);
   const names = ["log_likelihood", "bits_per_dim", "percentile", "p_value", "std_error", "effective_sample_size"].filter((name) => answer[name]);
   const rows = answer.log_likelihood.map((_, row) => names.map((name) => show(answer[name][row])));
   $("scores").append(table(names.map((name) => name.replaceAll("_", " ")), rows), make("p", answer.estimator + ", density of the " + answer.space, { className: "quiet" }));

@@ -147,11 +147,13 @@ def read_off_vector(relaxation: float = 0.25) -> Version:
     return _version(signature, {}, decode=decode, infer=infer)
 
 
-def coupled_vector(prior: np.ndarray | None) -> Version:
+def coupled_vector(
+    prior: np.ndarray | None, least: tuple[float, ...] = (), greatest: tuple[float, ...] = ()
+) -> Version:
     """x | c ~ N(VECTOR c, 0.25) in 1-D with c in 2-D; the posterior under c ~ N(0, I) is Gaussian."""
     signature = Signature(
         data=ArraySpec(shape=(1,)),
-        condition=VectorCondition(array=ArraySpec(shape=(2,))),
+        condition=VectorCondition(array=ArraySpec(shape=(2,)), least=least, greatest=greatest),
         latent=(Part(name="z", shape=(1,)),),
         operations=("decode", "encode", "score"),
     )

@@ -67,6 +67,17 @@ def test_weights_are_stored_once(tmp_path: Path) -> None:
     }
 
 
+def test_the_range_of_the_prior_sample_is_kept_unless_the_signature_names_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "prior.npy", np.array([[0.0, 5.0], [1.0, -5.0]]))
+    for version, expected in (
+        (handmade.coupled_vector(None), ((0.0, -5.0), (1.0, 5.0))),
+        (handmade.coupled_vector(None, (-9.0, -9.0), (9.0, 9.0)), ((-9.0, -9.0), (9.0, 9.0))),
+    ):
+        given = write(tmp_path, version).model_copy(update={"prior_sample": tmp_path / "prior.npy"})
+        condition = try_out(given)[0].signature.condition
+        assert (condition.least, condition.greatest) == expected
+
+
 def test_external_data_beside_the_graph(tmp_path: Path) -> None:
     def outside(model: onnx.ModelProto) -> None:
         tensor = tensor_of(model)

@@ -72,6 +72,15 @@ def test_a_whole_visit(page: Page) -> None:
     assert not refused
 
 
+@pytest.mark.parametrize(("condition", "warned"), [("[0.5, 0]", False), ("[40, 0]", True)])
+def test_a_condition_far_out_is_warned_of(page: Page, condition: str, warned: bool) -> None:
+    page.evaluate("$('model').value = 'vector'; $('model').onchange()")
+    until(lambda: page.evaluate("model.name") == "vector", "the model")
+    page.evaluate(f"$('numbers').value = '{condition}'; $('draw').onclick()")
+    until(lambda: page.evaluate("$('samples').textContent"), "the samples")
+    assert page.evaluate("$('samples').textContent.includes('outside what this version was fitted to')") is warned
+
+
 def test_the_reference_is_fetched_with_the_key(page: Page) -> None:
     page.evaluate("$('reference').click()")
     until(lambda: page.evaluate("document.body.className === 'reference'"), "the reference")

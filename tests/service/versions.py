@@ -113,7 +113,8 @@ def fill(store: Store) -> None:
         metrics={"nll": 2.5},
     )
     publish(store, "padded", handmade.padded_labels(), family="joint", validation_scores=ValidationScores(draws=4))
-    publish(store, "vector", handmade.coupled_vector(rng.normal(size=(512, 2)).astype(np.float32)))
+    prior = rng.normal(size=(512, 2)).astype(np.float32)
+    publish(store, "vector", handmade.coupled_vector(prior, least=(0.0, -2.0), greatest=(1.0, 2.0)))
     publish(store, "vector-joint", handmade.read_off_vector(), family="joint")
     publish(store, "image-condition", handmade.image_condition())
     publish(store, "picture-condition", picture_condition())

@@ -142,6 +142,9 @@ def test_from_a_table_to_a_version_and_on_from_there(tmp_path: Path) -> None:
     loaded = load(store, "patients")
     found = answer(loaded.engine, log_likelihood(loaded, np.float32([[60.0, 0.0]]), np.float32([[0.0]])))
     assert np.isfinite(found.log_likelihood).all()
+    assert found.extrapolated is not None and found.extrapolated.tolist() == [False]
+    far = answer(loaded.engine, log_likelihood(loaded, np.float32([[60.0, 0.0]]), np.float32([[40.0]])))
+    assert far.extrapolated is not None and far.extrapolated.tolist() == [True]
 
     warm = run("fit", "table", *common, "--publish", "patients", "--init", "patients@1")
     assert warm.exit_code == 0, warm.output

@@ -80,11 +80,13 @@ def test_samples(service: Running, loaded: dict[str, Loaded], name: str, binary:
     native = endpoint(service, "sample", name, {f"{key}s": value for key, value in given.items()}, options)
     outputs = ["samples", *(["log_likelihood"] if scored else ())]
     outputs += [f"latent.{part.name}" for part in loaded[name].signature.latent]
+    told = ["extrapolated"] if getattr(loaded[name].signature.condition, "least", ()) else []
+    outputs += told
     got = ask(service, f"{name}.sample", given, SAMPLING, binary=binary, outputs=outputs)
     assert list(got.tensors) == outputs
     check(got, native)
     alone = ask(service, f"{name}.sample", given, SAMPLING, binary=binary)
-    assert list(alone.tensors) == ["samples"]
+    assert list(alone.tensors) == ["samples", *told]
     np.testing.assert_array_equal(alone.tensors["samples"], got.tensors["samples"])
 
 
