@@ -271,3 +271,16 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", a=np.array([{}] * 100, dtype=object))
     with pytest.raises(DataError, match="could not be read"):
         table.load(TableData(file=str(tmp_path / "t.npz"), x=("a",)))
+
+
+def test_a_value_that_many_rows_share_is_said_to_be_no_density(tmp_path: Path, columns: dict[str, Any]) -> None:
+    dry = np.arange(ROWS) % 10 < 3
+    columns["rain"] = np.where(dry, 0.0, columns["sugar"])
+    capped = np.minimum(columns["alcohol"], np.sort(columns["alcohol"])[-40])
+    columns["alcohol"] = capped
+    dataset = load(tmp_path, columns, x=("rain", "alcohol", "share", "count"), condition=("dose",))
+    (rain, alcohol) = dataset.notes
+    assert rain.startswith("rain: 30% of the values are exactly 0, which is a mass and no density.")
+    assert alcohol.startswith(f"alcohol: 10% of the values are exactly {capped.max():g}, ")
+    (bare,) = load(tmp_path, columns, x=("share", "count"), jitter=False).notes
+    assert bare.startswith("count: ")

@@ -74,6 +74,8 @@ def load(config: TableData) -> Dataset:
         notes += _leaks(config, table_checks.leaks([column.name for column in columns], x, names, condition))
     if len(data.shape) == 1:
         x, columns = _jittered(x, columns, config)
+        bare = [index for index, column in enumerate(columns) if column.step is None]
+        notes += table_checks.spikes([columns[index].name for index in bare], x[:, bare])
     everything = Split(
         x if data.is_integer else x.astype(np.float32),
         condition.astype(np.float32) if condition is not None and condition.dtype == np.float64 else condition,

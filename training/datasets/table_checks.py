@@ -8,6 +8,7 @@ from training.errors import DataError
 
 CHECKED_ROWS = 20_000
 DETERMINED = 1e-6
+SPIKE_SHARE, SPIKE_ROWS = 0.02, 10
 
 
 def missing(arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -73,6 +74,36 @@ def leaks(x_names: list[str], x: np.ndarray, names: list[str], condition: np.nda
         if not sources and _unexplained(x[:, j], condition) < DETERMINED:
             sources = [", ".join(names)]
         found += [f"the condition {name} leaks x: {x_name} is a copy or a function of it" for name in sources]
+    return found
+
+
+def spike(values: np.ndarray) -> tuple[float, float] | None:
+    """The value that comes up most often and its share of the rows, if that is 2% or more and 10 rows; else None.
+
+    A continuous column has no such value; one that is zero-inflated, or cut off at a limit, has.
+
+    >>> spike(np.concatenate([np.zeros(25), np.linspace(1, 2, 75)])), spike(np.linspace(1, 2, 75))
+    ((0.0, 0.25), None)
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    most = int(counts.argmax())
+    if counts[most] < max(SPIKE_ROWS, SPIKE_SHARE * len(values)):
+        return None
+    return float(distinct[most]), float(counts[most] / len(values))
+
+
+def spikes(names: list[str], x: np.ndarray) -> list[str]:
+    """What a value that many rows share means for the density of its column, in words; for those that have one."""
+    found = []
+    for name, column in zip(names, x.T, strict=True):
+        if (seen := spike(column)) is not None:
+            value, share = seen
+            found.append(
+                f"{name}: {share:.0%} of the values are exactly {value:g}, which is a mass and no density. The flow "
+                f"puts as narrow a peak there as it can: likelihoods of rows at {value:g} say little and pull up the "
+                f"mean, and samples come close to {value:g} without being it. Better: fit the other rows alone, and "
+                f"predict whether it is {value:g} apart"
+            )
     return found
 
 
