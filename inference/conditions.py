@@ -81,7 +81,7 @@ def describe(spec: ConditionSpec) -> str:
         case LabelCondition():
             return f"a class index 0..{len(spec.classes) - 1} or a class name"
         case VectorCondition():
-            return f"{spec.size} numbers"
+            return f"{fields.counted(spec.size, 'number')}{fields.columns(spec.array)}"
         case ImageCondition():
             return f"an image {' x '.join(map(str, spec.array.shape))}"
         case _:
@@ -137,7 +137,9 @@ def _arrays(
         found = f"shape {list(shape)}" if shape else fields.described(value)
         if fields.channels_last(spec.array, shape):
             found += f", {fields.CHANNELS_LAST}"
-        raise FieldError(pointer, f"expected {expected}{fields.axes(spec.array)}, got {found}")
+        if fields.flat_column(spec.array, shape) and rank != "one":
+            found += fields.UNBRACKETED.format(shape[0], "conditions")
+        raise FieldError(pointer, f"expected {expected}{fields.contents(spec.array)}, got {found}")
     _check_count(1 if single else shape[0], single, pointer, rank, max_count)
     array = fields.values(value, shape, spec.array, pointer)
     return Conditions(array.reshape(-1, *wanted), single)

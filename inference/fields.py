@@ -18,6 +18,8 @@ from model_store.signature import ArraySpec
 SEED_LIMIT = 2**53
 _LARGEST = float(np.finfo(np.float32).max)
 CHANNELS_LAST = "which looks like channels last (H, W, C): move the channels to the front"
+UNBRACKETED = "; {} {} of one number each are written [[1.5], [2.5], ...]"
+MOST_NAMES = 8
 _FITTING = f"expected a number between -{_LARGEST:.2g} and {_LARGEST:.2g} (float32)"
 
 
@@ -43,23 +45,25 @@ def shape_of(value: Any, pointer: str, max_rank: int = 5) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def numbers(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
+def numbers(value: Any, shape: tuple[int, ...], pointer: str, holds: str = "") -> np.ndarray:
     """`value` as an array of numbers of exactly `shape`: float64, or the integer dtype it came in.
 
-    Refuses ragged lists, booleans, strings, nulls, complex and object arrays; names the first offending element.
+    `holds` says for messages what the numbers are, see `contents`. Refuses ragged lists, booleans, strings, nulls,
+    complex and object arrays; names the first offending element.
     """
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "fiu":
             raise FieldError(pointer, f"expected numbers, got an array of dtype {value.dtype}")
         if value.shape != shape:
-            raise FieldError(pointer, f"expected shape {list(shape)}, got {list(value.shape)}")
+            raise FieldError(pointer, f"expected shape {list(shape)}{holds}, got {list(value.shape)}")
         return value
     flat: Sequence[Any] = [value]
     for level, length in enumerate(shape):
         for place, item in enumerate(flat):
             if not isinstance(item, (list, tuple)) or len(item) != length:
-                found = f"{len(item)} values" if isinstance(item, (list, tuple)) else described(item)
-                raise FieldError(_at(pointer, place, shape[:level]), f"expected {length} values, got {found}")
+                found = counted(len(item), "value") if isinstance(item, (list, tuple)) else described(item)
+                wanted = f"expected {counted(length, 'value')}{holds}"
+                raise FieldError(_at(pointer, place, shape[:level]), f"{wanted}, got {found}")
         flat = list(chain.from_iterable(flat))
     if not set(map(type, flat)) <= {int, float}:
         place, item = next((i, item) for i, item in enumerate(flat) if type(item) not in (int, float))
@@ -71,9 +75,9 @@ def numbers(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
         raise FieldError(_at(pointer, place, shape), f"{_FITTING}, got {described(item)}") from None
 
 
-def reals(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
+def reals(value: Any, shape: tuple[int, ...], pointer: str, holds: str = "") -> np.ndarray:
     """Finite float32 of exactly `shape`; values beyond float32 are refused."""
-    array = numbers(value, shape, pointer)
+    array = numbers(value, shape, pointer, holds)
     bad = ~(np.abs(array.astype(np.float64, copy=False)) <= _LARGEST)
     if bad.any():
         place = int(np.flatnonzero(bad)[0])
@@ -83,9 +87,9 @@ def reals(value: Any, shape: tuple[int, ...], pointer: str) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def integers(value: Any, shape: tuple[int, ...], levels: int, pointer: str) -> np.ndarray:
+def integers(value: Any, shape: tuple[int, ...], levels: int, pointer: str, holds: str = "") -> np.ndarray:
     """uint8 of exactly `shape`, whole numbers `0..levels-1`."""
-    array = numbers(value, shape, pointer)
+    array = numbers(value, shape, pointer, holds)
     bad = ~((array >= 0) & (array <= levels - 1) & (array == np.floor(array)))
     if bad.any():
         place = int(np.flatnonzero(bad)[0])
@@ -96,7 +100,10 @@ def integers(value: Any, shape: tuple[int, ...], levels: int, pointer: str) -> n
 
 def values(value: Any, shape: tuple[int, ...], spec: ArraySpec, pointer: str) -> np.ndarray:
     """`integers` or `reals`, as the specification says."""
-    return integers(value, shape, spec.levels, pointer) if spec.is_integer else reals(value, shape, pointer)
+    holds = contents(spec)
+    if spec.is_integer:
+        return integers(value, shape, spec.levels, pointer, holds)
+    return reals(value, shape, pointer, holds)
 
 
 def rows(value: Any, spec: ArraySpec, pointer: str = "/x", max_rows: int | None = None) -> np.ndarray:
@@ -109,9 +116,11 @@ def rows(value: Any, spec: ArraySpec, pointer: str = "/x", max_rows: int | None 
     (1, 2)
     """
     shape = shape_of(value, pointer)
-    wanted = f"expected rows [n, {', '.join(map(str, spec.shape))}] or one row {list(spec.shape)}{axes(spec)}"
+    wanted = f"expected rows [n, {', '.join(map(str, spec.shape))}] or one row {list(spec.shape)}{contents(spec)}"
     if channels_last(spec, shape):
         raise FieldError(pointer, f"{wanted}, got shape {list(shape)}, {CHANNELS_LAST}")
+    if flat_column(spec, shape):
+        raise FieldError(pointer, f"{wanted}, got shape {list(shape)}{UNBRACKETED.format(shape[0], 'rows')}")
     if len(shape) == len(spec.shape):
         return values(value, spec.shape, spec, pointer)[None]
     if len(shape) != len(spec.shape) + 1:
@@ -192,9 +201,38 @@ def described(value: Any) -> str:
     return {str: "a string", dict: "an object", type(None): "null"}.get(type(value), type(value).__name__)
 
 
-def axes(spec: ArraySpec) -> str:
-    """The order of an image's axes in brackets, for messages; empty for other data."""
-    return " (axes C, H, W: channels first)" if spec.is_image else ""
+def contents(spec: ArraySpec) -> str:
+    """What a row holds, in brackets and for messages: the order of an image's axes, the columns of a vector.
+
+    >>> print(contents(ArraySpec(shape=(1,), names=("alcohol",))))
+     (1 number per row: alcohol)
+    """
+    if spec.is_image:
+        return " (axes C, H, W: channels first)"
+    if len(spec.shape) != 1:
+        return ""
+    return f" ({counted(spec.size, 'number')} per row{columns(spec)})"
+
+
+def columns(spec: ArraySpec) -> str:
+    """The names of a vector's elements after a colon, for messages; empty where they have none."""
+    if spec.names is None:
+        return ""
+    return f": {', '.join(spec.names[:MOST_NAMES])}{', ...' if spec.size > MOST_NAMES else ''}"
+
+
+def counted(count: int, what: str) -> str:
+    """`1 number`, `2 numbers`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def flat_column(spec: ArraySpec, shape: tuple[int, ...]) -> bool:
+    """Whether several rows of one number each were sent as one list.
+
+    >>> flat_column(ArraySpec(shape=(1,)), (40,)), flat_column(ArraySpec(shape=(1,)), (40, 1))
+    (True, False)
+    """
+    return spec.shape == (1,) and len(shape) == 1 and shape[0] > 1
 
 
 def channels_last(spec: ArraySpec, shape: tuple[int, ...]) -> bool:

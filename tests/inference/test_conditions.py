@@ -10,7 +10,7 @@ from inference.errors import FieldError
 from model_store.signature import ArraySpec, ImageCondition, LabelCondition, NoCondition, VectorCondition
 
 LABEL = LabelCondition(classes=("cat", "dog", "3"))
-VECTOR = VectorCondition(array=ArraySpec(shape=(2,)))
+VECTOR = VectorCondition(array=ArraySpec(shape=(2,), names=("width", "height")))
 NUMBER = VectorCondition(array=ArraySpec(shape=(1,)))
 GREY = ImageCondition(array=ArraySpec(shape=(1, 2, 3)))
 COLOUR = ImageCondition(array=ArraySpec(shape=(3, 1, 2), dtype="uint8"))
@@ -77,14 +77,16 @@ def test_none() -> None:
         (LABEL, np.array([True]), "/c/0", "a boolean"),
         (LABEL, 10**30, "/c", "expected a class index"),
         (VECTOR, 3, "/c", "expected [2] or [n, 2]"),
-        (VECTOR, [1, 2, 3], "/c", "expected [2] or [n, 2], got shape [3]"),
+        (VECTOR, [1, 2, 3], "/c", "expected [2] or [n, 2] (2 numbers per row: width, height), got shape [3]"),
+        (VECTOR, None, "/c", "needs a condition: 2 numbers: width, height"),
         (VECTOR, [[1, 2, 3]], "/c", "shape [1, 3]"),
         (VECTOR, [[[1, 2]]], "/c", "shape [1, 1, 2]"),
         (VECTOR, [1, "2"], "/c/1", "a string"),
         (VECTOR, [[1, 2], [3]], "/c/1", "expected 2 values"),
         (VECTOR, [1, float("nan")], "/c/1", "finite"),
         (VECTOR, "cat", "/c", "expected [2]"),
-        (NUMBER, 7, "/c", "expected [1] or [n, 1]"),
+        (NUMBER, 7, "/c", "expected [1] or [n, 1] (1 number per row), got 7"),
+        (NUMBER, [1, 2], "/c", "got shape [2]; 2 conditions of one number each are written [[1.5], [2.5], ...]"),
         (GREY, np.ones((3, 2)), "/c", "expected [1, 2, 3] or [2, 3]"),
         (GREY, np.ones((2, 2, 2, 3)), "/c", "expected [1, 2, 3]"),
         (COLOUR, np.ones((1, 2)), "/c", "expected [3, 1, 2] or [n, 3, 1, 2]"),

@@ -40,11 +40,11 @@ BAD_REALS = [
     (3.0, "/x", "expected rows"),
     ("1,2", "/x", "a string"),
     ({"a": 1}, "/x", "an object"),
-    ([], "/x", "expected 2 values, got 0"),
-    ([[]], "/x/0", "expected 2 values, got 0"),
+    ([], "/x", "expected 2 values (2 numbers per row), got 0"),
+    ([[]], "/x/0", "expected 2 values (2 numbers per row), got 0"),
     (np.zeros((0, 2)), "/x", "none"),
-    ([1, 2, 3], "/x", "expected 2 values, got 3"),
-    ([[1, 2], [3]], "/x/1", "expected 2 values, got 1"),
+    ([1, 2, 3], "/x", "expected 2 values (2 numbers per row), got 3 values"),
+    ([[1, 2], [3]], "/x/1", "expected 2 values (2 numbers per row), got 1 value"),
     ([[1, 2], 3], "/x/1", "expected 2 values"),
     ([[1, 2], [3, [4]]], "/x/1/1", "a list"),
     ([[[1, 2]]], "/x", "expected rows"),
@@ -62,7 +62,7 @@ BAD_REALS = [
     (np.array([["1", "2"]]), "/x", "expected numbers"),
     (np.array([[1j, 2]]), "/x", "complex"),
     (np.array([[1, None]]), "/x", "object"),
-    (np.zeros((2, 3)), "/x", "expected shape"),
+    (np.zeros((2, 3)), "/x", "expected shape [2, 2] (2 numbers per row), got [2, 3]"),
     (np.zeros(()), "/x", "expected rows"),
     (np.zeros((3, 0)), "/x", "expected shape"),
 ]
@@ -75,6 +75,29 @@ def test_bad_reals(value: object, pointer: str, message: str) -> None:
     assert error.value.pointer == pointer
     assert message in error.value.message
     assert str(error.value) == f"{pointer}: {error.value.message}"
+
+
+ALCOHOL = ArraySpec(shape=(1,), names=("alcohol",))
+WINE = ArraySpec(shape=(9,), names=tuple("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "value", "message"),
+    [
+        (
+            ALCOHOL,
+            [0.5] * 40,
+            "expected rows [n, 1] or one row [1] (1 number per row: alcohol), got shape [40]; 40",
+        ),
+        (ALCOHOL, np.zeros(40), "40 rows of one number each are written [[1.5], [2.5], ...]"),
+        (ALCOHOL, [[0.5, 0.6]], "expected 1 value (1 number per row: alcohol), got 2 values"),
+        (WINE, np.zeros((2, 8)), "expected shape [2, 9] (9 numbers per row: a, b, c, d, e, f, g, h, ...), got [2, 8]"),
+    ],
+)
+def test_messages_name_what_a_row_holds(spec: ArraySpec, value: object, message: str) -> None:
+    with pytest.raises(FieldError) as error:
+        fields.rows(value, spec)
+    assert message in error.value.message
 
 
 def test_rows_of_integers() -> None:

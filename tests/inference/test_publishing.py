@@ -208,7 +208,7 @@ class TestReference:
         [
             ({"condition": None}, r"expected the arrays \['condition', 'x'\], got \['x'\]"),
             ({"y": np.zeros(3)}, r"got \['condition', 'x', 'y'\]"),
-            ({"x": np.zeros((200, 3))}, r"rows.npz: x: expected shape \[200, 2\], got \[200, 3\]"),
+            ({"x": np.zeros((200, 3))}, r"rows.npz: x: expected shape \[200, 2\] \(2 numbers per row\), got"),
             ({"x": np.full((200, 2), np.nan)}, "rows.npz: x/0/0: expected a finite number"),
             ({"condition": np.full(200, 3)}, "rows.npz: condition/0: expected a class index 0..2"),
             ({"condition": np.zeros(3, int)}, "as many conditions as rows"),
