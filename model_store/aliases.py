@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from model_store.backend import Backend
-from model_store.errors import AliasConflict, BadAlias, BlobChanged, NothingToRollBack
+from model_store.errors import AliasConflict, BadAlias, BlobChanged, NothingToRollBack, UnknownVersion
 from model_store.events import Events
 from model_store.layout import aliases_key, generation_key, numbers, read_record, timestamp
 from model_store.manifest import Digest
@@ -28,10 +28,22 @@ class AliasRecord(Frozen):
     restores: Annotated[int, Field(ge=1)] | None = None
 
 
+class AliasRemoval(Frozen):
+    """The move of an alias to nowhere."""
+
+    removed: Literal[True] = True
+    time: str = Field(default_factory=timestamp)
+
+
+Move = AliasRecord | AliasRemoval
+_MOVE: TypeAdapter[Move] = TypeAdapter(Move)
+
+
 class Aliases:
     """The aliases of all models of a store.
 
-    An alias points where its latest move to a version that is not deleted points, so none ever dangles.
+    An alias points where its latest move to a version that is not deleted points, so none ever dangles; nowhere if it
+    was removed after that.
     """
 
     def __init__(self, backend: Backend, events: Events) -> None:
@@ -47,7 +59,7 @@ class Aliases:
         """The highest generation, 0 before the first."""
         return max(self._generations(name, alias), default=0)
 
-    def history(self, name: str, alias: str) -> dict[int, AliasRecord]:
+    def history(self, name: str, alias: str) -> dict[int, Move]:
         """Every generation, oldest first."""
         return {generation: self._read(name, alias, generation) for generation in self._generations(name, alias)}
 
@@ -56,6 +68,8 @@ class Aliases:
         buried = self._events.tombstones(name)
         for generation in reversed(self._generations(name, alias)):
             record = self._read(name, alias, generation)
+            if isinstance(record, AliasRemoval):
+                return None
             if record.version not in buried:
                 return record
         return None
@@ -77,6 +91,21 @@ class Aliases:
                 return self.move(name, alias, version, digest, self.generation(name, alias))
         raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
 
+    def remove(self, name: str, alias: str, expected_generation: int | None = None) -> int:
+        """Point an alias nowhere; the new generation. A later move, or a rollback, brings it back.
+
+        With `expected_generation` a compare-and-swap that raises AliasConflict when somebody else was first. Raises
+        UnknownVersion where it points nowhere already.
+        """
+        if expected_generation is not None:
+            if self.current(name, alias) is None:
+                raise UnknownVersion(f"model {name!r} has no alias {alias!r}: it has {sorted(self.all_current(name))}")
+            return self._write(name, alias, AliasRemoval(), expected_generation)
+        for _ in range(_ATTEMPTS):
+            with suppress(AliasConflict):
+                return self.remove(name, alias, self.generation(name, alias))
+        raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
+
     def promote(self, name: str, alias: str, version: int, digest: str) -> None:
         """Move an alias up to a version, never down from a higher one that was published meanwhile."""
         for _ in range(_ATTEMPTS):
@@ -89,27 +118,32 @@ class Aliases:
         raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
 
     def rollback(self, name: str, alias: str) -> int:
-        """Point an alias back to where it was before its last move that was not undone yet; the version."""
+        """Point an alias back to where it was before its last move that was not undone yet; the version.
+
+        A removal is such a move; to where it was removed from, and never to nowhere.
+        """
         generation, current = self.generation(name, alias), self.current(name, alias)
         buried = self._events.tombstones(name)
         for earlier, record in reversed(self._standing_moves(name, alias)):
-            if current is not None and record.version != current.version and record.version not in buried:
+            if isinstance(record, AliasRemoval) or record.version in buried:
+                continue
+            if current is None or record.version != current.version:
                 back = AliasRecord(version=record.version, digest=record.digest, restores=earlier)
                 self._write(name, alias, back, generation)
                 return record.version
         raise NothingToRollBack(f"alias {name}@{alias}: it has no earlier version that still exists")
 
-    def _standing_moves(self, name: str, alias: str) -> list[tuple[int, AliasRecord]]:
+    def _standing_moves(self, name: str, alias: str) -> list[tuple[int, Move]]:
         """The moves that no rollback has undone, latest last."""
-        moves: list[tuple[int, AliasRecord]] = []
+        moves: list[tuple[int, Move]] = []
         for generation, record in self.history(name, alias).items():
-            if record.restores is None:
+            if isinstance(record, AliasRemoval) or record.restores is None:
                 moves.append((generation, record))
             else:
                 moves = [move for move in moves if move[0] <= record.restores]
         return moves
 
-    def _write(self, name: str, alias: str, record: AliasRecord, expected_generation: int) -> int:
+    def _write(self, name: str, alias: str, record: Move, expected_generation: int) -> int:
         current = self.generation(name, alias)
         generation = expected_generation + 1
         content = json.dumps(record.model_dump(mode="json", exclude_none=True), sort_keys=True).encode()
@@ -122,9 +156,10 @@ class Aliases:
     def _generations(self, name: str, alias: str) -> list[int]:
         return numbers(self._backend.names(f"{aliases_key(name)}/{check_alias(alias)}"))
 
-    def _read(self, name: str, alias: str, generation: int) -> AliasRecord:
+    def _read(self, name: str, alias: str, generation: int) -> Move:
         key = generation_key(name, alias, generation)
         try:
-            return AliasRecord.model_validate(json.loads(read_record(self._backend, key)))
+            return _MOVE.validate_python(json.loads(read_record(self._backend, key)))
         except (ValidationError, ValueError, RecursionError, BlobChanged):
-            raise BadAlias(f"{key}: expected {{version, digest, time}}, it is truncated or malformed") from None
+            expected = "{version, digest, time} or {removed, time}"
+            raise BadAlias(f"{key}: expected {expected}, it is truncated or malformed") from None

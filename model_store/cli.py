@@ -35,6 +35,7 @@ StoreOption = Annotated[Path, typer.Option("--store", envvar="CONDFLOW_STORE", h
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ModelArgument = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="VERSION: number, alias or digest.")]
 DEFAULT_STORE = Path("models")
+_NOWHERE: dict[str, Any] = {"version": None, "digest": None, "restores": None}
 
 
 @app.command("list")
@@ -110,10 +111,13 @@ def alias(
     model: ModelArgument,
     alias: Annotated[str | None, typer.Argument(help="Moves to VERSION; without it, show all moves.")] = None,
     expect: Annotated[int | None, typer.Option(help="Refuse unless this is the alias's generation.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Point the alias nowhere; rollback brings it back.")] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Point an alias to a version, or show every move of a model's aliases."""
+    """Point an alias to a version, remove it, or show every move of a model's aliases."""
+    if remove:
+        return _remove(model, alias, expect, store, as_json)
     with _refusals():
         opened = _open(store)
         manifest = opened.resolve(*parse_model(model))
@@ -123,7 +127,7 @@ def alias(
             moved = {"name": name, "alias": alias, "version": manifest.version, "generation": generation}
             return _print_json(moved) if as_json else _say(f"{name}@{alias} -> version {manifest.version}")
         moves = [
-            {"alias": one, "generation": generation, **record.model_dump(mode="json")}
+            {"alias": one, "generation": generation, **_NOWHERE, **record.model_dump(mode="json", exclude={"removed"})}
             for one in opened.aliases(name)
             for generation, record in opened.history(name, one).items()
         ]
@@ -132,10 +136,24 @@ def alias(
     columns = ("alias", "generation", "version", "digest", "time", "restores")
     table = _table(*columns)
     for move in moves:
-        shown = {**move, "digest": move["digest"][:12], "restores": move["restores"] or ""}
-        _add_row(table, *(str(shown[column]) for column in columns))
+        shown = {**move, "digest": move["digest"] and move["digest"][:12]}
+        _add_row(table, *("" if shown[column] is None else str(shown[column]) for column in columns))
     Console().print(table)
     return None
+
+
+def _remove(model: str, alias: str | None, expect: int | None, store: Path, as_json: bool) -> None:
+    with _refusals():
+        name, reference = parse_model(model)
+        if alias is None or reference is not None:
+            raise typer.BadParameter("expected NAME ALIAS --remove: which alias of which model?")
+        opened = _open(store)
+        generation = opened.remove_alias(name, alias, expect)
+        left = opened.resolve(name).version if alias == CHAMPION else None
+    if as_json:
+        return _print_json({"name": name, "alias": alias, "version": None, "generation": generation})
+    answers = "" if left is None else f"; without it version {left}, the highest, answers"
+    return _say(f"{name}@{alias} removed{answers}")
 
 
 @app.command()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from model_store import archive, layout
-from model_store.aliases import Aliases, AliasRecord
+from model_store.aliases import Aliases, AliasRecord, Move
 from model_store.backend import Backend
 from model_store.blobs import Blobs, Source
 from model_store.errors import (
@@ -187,7 +187,7 @@ class Store:
         """The generation to expect in a compare-and-swap: 0 before the first move."""
         return self._aliases.generation(check_name(name), alias)
 
-    def history(self, name: str, alias: str) -> dict[int, AliasRecord]:
+    def history(self, name: str, alias: str) -> dict[int, Move]:
         """Every move of an alias, oldest first."""
         return self._aliases.history(check_name(name), alias)
 
@@ -204,8 +204,18 @@ class Store:
         self._require_living(name, version)
         return generation
 
+    def remove_alias(self, name: str, alias: str, expected_generation: int | None = None) -> int:
+        """Point `alias` nowhere; the new generation. The versions stay, and so does the history.
+
+        With `expected_generation` it is a compare-and-swap that raises AliasConflict when somebody else was first.
+        Without `champion` a model answers with its highest version. Raises BadName, UnknownModel, UnknownVersion.
+        """
+        check_alias(alias)
+        self._require_model(check_name(name))
+        return self._aliases.remove(name, alias, expected_generation)
+
     def rollback(self, name: str, alias: str = CHAMPION) -> int:
-        """Point `alias` back to where it was before its last move; the version. Again goes further back.
+        """Point `alias` back to where it was before its last move, or removal; the version. Again goes further back.
 
         Raises NothingToRollBack, and AliasConflict when somebody moves it at the same time.
         """
@@ -271,14 +281,6 @@ class Store:
         if len(found) > 1:
             raise AmbiguousDigest(f"digest {prefix}: versions {[one.version for one in found]} of {name!r} begin so")
         return found[0]
-
-    def _current(self, name: str, alias: str) -> AliasRecord | None:
-        """The latest move to a version that is not deleted: no alias ever dangles."""
-        buried = self.events.tombstones(name)
-        for record in reversed(self._aliases.history(name, alias).values()):
-            if record.version not in buried:
-                return record
-        return None
 
     def _retreat(self, name: str, alias: str) -> None:
         """After a forced deletion: write down where the alias points now."""

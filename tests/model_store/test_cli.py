@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -53,7 +54,13 @@ def test_list_and_show(root: Path) -> None:
     shown = read(root, "show", "mix")
     assert (shown["version"], shown["aliases"]) == (2, ["champion"])
     assert shown["digest"] == Store.open(root).resolve("mix").digest
-    assert "gaussian-mixture, seed 0" in run(root, "show", "mix@1").stdout
+    said = run(root, "show", "mix@1").stdout
+    assert "gaussian-mixture, seed 0" in said
+    for path, content in FILES.items():
+        entry = next(entry for entry in shown["files"] if entry["path"] == path)
+        assert (entry["size"], entry["digest"]) == (len(content), hashlib.sha256(content).hexdigest())
+        (line,) = (line for line in said.splitlines() if line.startswith(path))
+        assert line.split()[1:] == [f"{len(content):,}", entry["digest"][:12]]
     assert "UnknownVersion" in run(root, "show", "mix@9", status=1).stderr
     assert "BadName" in run(root, "show", "../x", status=1).stderr
 
@@ -98,6 +105,26 @@ def test_alias_and_rollback(root: Path) -> None:
         ("staging", 1, 1),
     ]
     assert "restores" in run(root, "alias", "mix").stdout
+
+
+def test_an_alias_is_removed(root: Path) -> None:
+    run(root, "alias", "mix@1", "staging")
+    assert "AliasConflict" in run(root, "alias", "mix", "staging", "--remove", "--expect", "7", status=1).stderr
+    removed = read(root, "alias", "mix", "staging", "--remove", "--expect", "1")
+    assert removed == {"name": "mix", "alias": "staging", "version": None, "generation": 2}
+    assert read(root, "list")[0]["aliases"] == {"champion": 2}
+    assert (
+        "UnknownVersion: model 'mix' has no alias 'staging'"
+        in run(root, "alias", "mix", "staging", "--remove", status=1).stderr
+    )
+    run(root, "alias", "mix@2", "staging")
+    moves = [move for move in read(root, "alias", "mix") if move["alias"] == "staging"]
+    assert [(move["version"], bool(move["digest"])) for move in moves] == [(1, True), (None, False), (2, True)]
+    assert run(root, "alias", "mix").exit_code == 0
+    said = run(root, "alias", "mix", "champion", "--remove").stdout
+    assert said == "mix@champion removed; without it version 2, the highest, answers\n"
+    for wrong in (("mix@1", "staging"), ("mix",)):
+        run(root, "alias", *wrong, "--remove", status=2)
 
 
 def test_export_and_import(root: Path, tmp_path: Path) -> None:

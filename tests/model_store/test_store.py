@@ -153,6 +153,43 @@ def test_aliases_move_by_compare_and_swap(store: Store) -> None:
             store.set_alias("mix", wrong, 1)
 
 
+def test_a_removed_alias_points_nowhere_until_it_moves_or_rolls_back(store: Store) -> None:
+    for _ in range(2):
+        store.publish(draft(), FILES)
+    store.set_alias("mix", "staging", 1)
+    with pytest.raises(errors.AliasConflict, match="expected generation 0, found 1"):
+        store.remove_alias("mix", "staging", expected_generation=0)
+    assert store.aliases("mix") == {"champion": 2, "staging": 1}
+    assert store.remove_alias("mix", "staging", expected_generation=1) == 2
+    assert store.aliases("mix") == {"champion": 2}
+    with pytest.raises(errors.UnknownVersion, match="no alias 'staging': it has \\['champion'\\]"):
+        store.resolve("mix", "staging")
+    for removed in ("staging", "never"):
+        with pytest.raises(errors.UnknownVersion, match="no alias"):
+            store.remove_alias("mix", removed)
+    assert store.rollback("mix", "staging") == 1
+    assert store.resolve("mix", "staging").version == 1
+    assert store.remove_alias("mix", "staging") == 4
+    assert store.set_alias("mix", "staging", 2) == 5
+    assert store.rollback("mix", "staging") == 1
+    assert [getattr(record, "version", None) for record in store.history("mix", "staging").values()] == [
+        *(1, None, 1, None, 2, 1)
+    ]
+
+
+def test_without_champion_the_highest_version_answers(store: Store) -> None:
+    for _ in range(2):
+        store.publish(draft(), FILES)
+    store.set_alias("mix", "champion", 1)
+    store.remove_alias("mix", "champion")
+    assert (store.aliases("mix"), store.resolve("mix").version) == ({}, 2)
+    assert store.publish(draft(), FILES).version == store.aliases("mix")["champion"] == 3
+    store.delete("mix", 3, force=True)
+    assert store.aliases("mix") == {"champion": 2}, "what is deleted goes back to nowhere, and champion to the highest"
+    with pytest.raises(errors.UnknownModel):
+        store.remove_alias("nobody", "champion")
+
+
 def test_rollback_goes_further_back_each_time(store: Store) -> None:
     for _ in range(4):
         store.publish(draft(), FILES)
@@ -225,5 +262,7 @@ def test_the_change_token_moves_with_everything_that_can_be_seen(store: Store) -
     tokens.append(store.change_token())
     store.delete("mix", 2)
     tokens.append(store.change_token())
-    assert len(set(tokens)) == 6
+    store.remove_alias("mix", "staging")
+    tokens.append(store.change_token())
+    assert len(set(tokens)) == 7
     assert store.change_token() == tokens[-1]

@@ -60,6 +60,18 @@ def test_new_models_and_aliases_appear(service: Running, store: Store) -> None:
     assert version(service) == 1
 
 
+def test_a_removed_alias_is_gone_and_a_removed_champion_leaves_the_highest(service: Running, store: Store) -> None:
+    publish(store, "m", handmade.unconditional(), alias=None)
+    store.set_alias("m", "candidate", 2)
+    until(lambda: "candidate" in service.client.get("/models/m").json()["aliases"], "the alias")
+    store.remove_alias("m", "candidate")
+    until(lambda: "candidate" not in service.client.get("/models/m").json()["aliases"], "the alias's removal")
+    assert service.client.post("/loglik", json={**BODY, "version": "candidate"}).status_code == 404
+    assert version(service) == 1
+    store.remove_alias("m", "champion")
+    until(lambda: version(service) == 2, "the highest version")
+
+
 def test_a_bad_version_never_replaces_a_good_one(service: Running, store: Store) -> None:
     publish(store, "m", handmade.unconditional("latent"), alias=None)
     damage(store, "m", 2, "score.onnx")
