@@ -38,7 +38,7 @@ def fit(
     init: Annotated[str | None, typer.Option("--init", help="Start from the weights of NAME[@VERSION]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in the run folder")] = False,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda")] = "cpu",
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Run folder [runs/<recipe>]")] = None,
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Run folder [runs/<recipe>[-<data>]]")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Table: a .csv, .parquet or .npz file")] = None,
     x: Annotated[str | None, typer.Option("--x", help="Table: columns or arrays of x, with commas between")] = None,
     condition: Annotated[str | None, typer.Option("--condition", help="Table: those of the condition")] = None,
@@ -65,7 +65,9 @@ def _fit(
     from training import datasets
     from training.callbacks import Interrupted
     from training.describing import describe
+    from training.fit import RUN
     from training.fit import fit as run
+    from training.folders import default_folder, fits_beside
     from training.progress import ProgressBar
     from training.publishing import publish as publish_version
     from training.publishing import warm_weights
@@ -86,7 +88,10 @@ def _fit(
         except StoreError as error:
             raise TrainingError(f"--init {init}: {error}") from error
         parents = (parent,)
-    folder = run_dir or Path("runs") / chosen.name
+    folder = run_dir or default_folder(chosen, dataset)
+    if resume and run_dir is None and not (folder / RUN).exists() and (others := fits_beside(folder, chosen, RUN)):
+        named = ", ".join(map(str, others))
+        raise TrainingError(f"--resume: there is no fit of these data in {folder}; --run-dir names another: {named}")
     try:
         fitted = run(
             chosen,

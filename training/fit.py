@@ -24,7 +24,7 @@ from training.errors import FitError, RecipeError
 from training.modelling import fresh_model
 from training.module import FitModule
 from training.phases import Phase, phases
-from training.recipe import Recipe, check
+from training.recipe import Recipe, check, recorded
 
 RUN = "run.json"
 
@@ -59,7 +59,7 @@ def fit(
     place = torch.device(device)
     if place.type == "cuda" and not torch.cuda.is_available():
         raise FitError("--device cuda: no CUDA device is available")
-    identity = {"recipe": recipe.model_dump(mode="json"), "data": dataset.digest, "warm": initial is not None}
+    identity = {"recipe": recorded(recipe), "data": dataset.digest, "warm": initial is not None}
     _open(folder, identity, resume)
     model = fresh_model(recipe, dataset)
     if initial is not None:
@@ -158,9 +158,9 @@ def _open(folder: Path, identity: dict[str, Any], resume: bool) -> None:
 
 
 def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
-    """Settings that are younger than the record have their defaults, which change nothing."""
+    """Settings that are younger than the record have their defaults, which change nothing; paths go."""
     try:
-        return identity | {"recipe": check(identity["recipe"]).model_dump(mode="json")}
+        return identity | {"recipe": recorded(check(identity["recipe"]))}
     except RecipeError:
         return identity
 

@@ -103,6 +103,17 @@ def check(content: Mapping[str, Any]) -> Recipe:
         raise RecipeError(explain(error, Recipe, content)) from error
 
 
+def recorded(recipe: Recipe) -> dict[str, Any]:
+    """The whole recipe as plain values, to be kept with what was made by it; of a file of data the name alone.
+
+    Where somebody's file lay is nobody else's business. Which rows were read is told by the data set's digest.
+    """
+    content = recipe.model_dump(mode="json")
+    if "file" in content["data"]:
+        content["data"]["file"] = Path(content["data"]["file"]).name
+    return content
+
+
 def departures(content: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Dotted keys, with their values, in which a whole recipe differs from the packaged one of its name.
 

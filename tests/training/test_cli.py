@@ -153,3 +153,38 @@ def test_from_a_table_to_a_version_and_on_from_there(tmp_path: Path) -> None:
     checked = run("evaluate", "patients@1", "--store", tmp_path / "store", "--output", tmp_path / "card")
     assert checked.exit_code == 0, checked.output
     assert (tmp_path / "card" / "card.md").exists()
+
+
+SMALL = ("fit.epochs=1", "fit.steps_per_epoch=2", "model.blocks=1", "model.conditioner.width=8")
+
+
+def test_fits_of_different_tables_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = [part for setting in SMALL for part in ("--set", setting)]
+    folders: list[Path] = []
+
+    def fit(file: Path, *options: object) -> Result:
+        return run("fit", "table", "--data", file, "--x", "pulse", *small, *options)
+
+    def write(file: Path, seed: int) -> None:
+        file.parent.mkdir(exist_ok=True)
+        pl.DataFrame({"pulse": np.random.default_rng(seed).normal(size=200)}).write_csv(file)
+
+    for seed, folder in enumerate(("north", "south")):
+        file = tmp_path / folder / "my patients.csv"
+        write(file, seed)
+        assert fit(file).exit_code == 0
+        (new,) = set((tmp_path / "runs").iterdir()) - set(folders)
+        assert re.fullmatch("table-my-patients-[0-9a-f]{8}", new.name)
+        folders.append(new)
+
+    moved = (tmp_path / "north").rename(tmp_path / "elsewhere") / "my patients.csv"
+    resumed = fit(moved, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert "weights and history are in runs/" + folders[0].name in resumed.output.replace("\n", " ")
+
+    write(moved, 2)
+    lost = fit(moved, "--resume")
+    assert lost.exit_code == 2
+    assert "there is no fit of these data in runs/table-my-patients-" in lost.stderr
+    assert all(f"runs/{folder.name}" in lost.stderr for folder in folders)

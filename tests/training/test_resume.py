@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.conftest import tiny
+from tests.training.conftest import TINY, tiny
 from training import datasets
 from training.callbacks import BEST, HISTORY, LAST
 from training.checkpoint_io import load
 from training.errors import FitError
-from training.fit import Fitted, fit
-from training.recipe import Recipe
+from training.fit import Fitted, _with_defaults, differences, fit
+from training.recipe import Recipe, check
 
 RECIPE = tiny(model__conditioner={"width": 16, "depth": 1, "dropout": 0.1}, fit__patience=50)
 
@@ -114,6 +114,17 @@ def test_a_fit_older_than_a_setting_goes_on_with_its_default(tmp_path: Path, who
     del record["recipe"]["fit"]["augmentation"]["share"]
     (folder / "run.json").write_text(json.dumps(record))
     assert_same(run(RECIPE, folder, resume=True), whole)
+
+
+def test_a_fit_whose_record_has_the_path_of_its_file_goes_on_wherever_the_file_lies(tmp_path: Path) -> None:
+    def told(file: str) -> dict[str, Any]:
+        recipe = check({**TINY, "data": {"set": "table", "file": file, "x": ["a"]}})
+        return {"recipe": recipe.model_dump(mode="json")}
+
+    older = _with_defaults(told("/home/somebody/wine.csv"))
+    assert older["recipe"]["data"]["file"] == "wine.csv"
+    assert differences(older, _with_defaults(told("wine.csv"))) == []
+    assert differences(older, _with_defaults(told("beer.csv"))) == ["recipe.data.file was wine.csv, is beer.csv"]
 
 
 def test_resume_refuses_other_settings_and_empty_folders(tmp_path: Path, whole: Fitted) -> None:
