@@ -35,7 +35,7 @@ def fit(
     settings: Settings = None,
     store: Folder = Path("models"),
     publish: Annotated[str | None, typer.Option("--publish", help="Evaluate, then publish under this name")] = None,
-    init: Annotated[str | None, typer.Option("--init", help="Start from the weights of NAME[@VERSION]")] = None,
+    init: Annotated[str | None, typer.Option("--init", help="Start from the weights of NAME or NAME@VERSION")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in the run folder")] = False,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda")] = "cpu",
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Run folder [runs/<recipe>[-<data>]]")] = None,
@@ -124,16 +124,19 @@ def evaluate(
     reference: Annotated[str, typer.Argument(metavar="NAME[@V]", help="A version: NAME, NAME@3 or NAME@champion")],
     settings: Settings = None,
     store: Folder = Path("models"),
+    data: Annotated[Path | None, typer.Option("--data", help="Table: where its file lies")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write card, pictures and tables here")] = None,
 ) -> None:
     """Evaluate a published version anew, on the data set of its recipe."""
     try:
-        _evaluate(reference, settings, store, output)
+        _evaluate(reference, settings, store, data, output)
     except TrainingError as error:
         _fail(error)
 
 
-def _evaluate(reference: str, settings: list[str] | None, store_path: Path, output: Path | None) -> None:
+def _evaluate(
+    reference: str, settings: list[str] | None, store_path: Path, data: Path | None, output: Path | None
+) -> None:
     from inference.errors import LoadError
     from model_store import Store, StoreError
     from training import datasets
@@ -150,7 +153,15 @@ def _evaluate(reference: str, settings: list[str] | None, store_path: Path, outp
     content = dict(manifest.lineage.config)
     if not content:
         raise TrainingError(f"{reference} was not fitted from a recipe: its data set is not known")
-    chosen = recipes.check(recipes.changed(content, _settings(settings)))
+    overrides = _settings(settings)
+    file = content["data"].get("file")
+    if data is not None:
+        if file is None:
+            raise TrainingError(f"--data goes with versions of tables, {reference} has its own data")
+        overrides = {"data.file": str(data), **overrides}
+    chosen = recipes.check(recipes.changed(content, overrides))
+    if file is not None and "data.file" not in overrides and not Path(file).is_file():
+        raise TrainingError(f"{reference} was fitted to {file}, which is not here; --data FILE says where it lies")
     dataset = datasets.load(chosen.data)
     if dataset.digest != manifest.lineage.data_digest:
         console.print("[yellow]the data are not those that the version was fitted to[/]")

@@ -19,7 +19,7 @@ from training.datasets.base import Dataset
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.history import stem
 from training.export import Export, export
-from training.recipe import Recipe
+from training.recipe import Recipe, recorded
 from training.signature import signature_of
 
 PRIOR_SAMPLE = "prior_sample.safetensors"
@@ -97,7 +97,7 @@ def _draft(
             data_digest=dataset.digest,
             code_version=code_version(),
             parents=parents,
-            config=recipe.model_dump(mode="json"),
+            config=recorded(recipe),
         ),
     )
 

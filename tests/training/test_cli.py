@@ -150,8 +150,15 @@ def test_from_a_table_to_a_version_and_on_from_there(tmp_path: Path) -> None:
     assert warm.exit_code == 0, warm.output
     assert store.resolve("patients").lineage.parents == ("patients@1",)
 
-    checked = run("evaluate", "patients@1", "--store", tmp_path / "store", "--output", tmp_path / "card")
+    assert manifest.lineage.config["data"]["file"] == "patients.csv"
+    assert str(tmp_path) not in manifest.canonical().decode()
+    evaluated = ("evaluate", "patients@1", "--store", tmp_path / "store", "--output", tmp_path / "card")
+    lost = run(*evaluated)
+    assert lost.exit_code == 2
+    assert lost.stderr == "patients@1 was fitted to patients.csv, which is not here; --data FILE says where it lies\n"
+    checked = run(*evaluated, "--data", tmp_path / "patients.csv")
     assert checked.exit_code == 0, checked.output
+    assert "not those that the version was fitted to" not in checked.output
     assert (tmp_path / "card" / "card.md").exists()
 
 
