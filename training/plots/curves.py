@@ -9,16 +9,28 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from training.diagnostics.calibration import Reliability
-from training.plots.figure import ACCENT, GREY, INK, add_legend, new_figure, to_png
+from training.plots.figure import (
+    ACCENT,
+    GREY,
+    INK,
+    add_title,
+    new_figure,
+    outside,
+    robust_limits,
+    shared_legend,
+    to_png,
+)
 
 
 def training_curve(series: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str = "loss (nats)") -> bytes:
     """Loss against epoch, one line per named series of (epochs, values); the best value of the last series is marked.
 
-    The vertical range leaves out the steep beginning: it spans the values after the first quarter.
+    The vertical range leaves out the steep beginning and outliers: it spans the bulk of the values after the first
+    quarter, and the title says how many of those lie outside.
     """
     figure, (ax,) = new_figure(5.6, 3.2)
     shown: list[np.ndarray] = []
+    marked: list[float] = []
     last = len(series) - 1
     for index, (name, (epochs, values)) in enumerate(series.items()):
         x, y = np.asarray(epochs, np.float64), np.asarray(values, np.float64)
@@ -26,19 +38,22 @@ def training_curve(series: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: st
         shown.append(y[len(y) // 4 :])
         if index == last and np.isfinite(y).any():
             best = int(np.nanargmin(y))
+            marked.append(float(y[best]))
             ax.plot(
                 x[best], y[best], "o", color=ACCENT, markersize=5, label=f"best: {y[best]:.4g} at epoch {x[best]:g}"
             )
     values = np.concatenate(shown) if shown else np.zeros(0)
-    values = values[np.isfinite(values)]
-    if len(values) and values.max() > values.min():
-        pad = 0.06 * (values.max() - values.min())
-        ax.set_ylim(values.min() - pad, values.max() + pad)
+    low, high = robust_limits(values, share=0.05)
+    low, high = min([low, *marked]), max([high, *marked])
+    pad = 0.06 * (high - low)
+    ax.set_ylim(low - pad, high + pad)
+    if beyond := int(((values < low - pad) | (values > high + pad)).sum()):
+        add_title(ax, f"{len(values)} values{outside(beyond)}")
     ax.set_xlabel("epoch")
     ax.set_ylabel(ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(True)
-    add_legend(ax, loc="upper right")
+    shared_legend(figure)
     return to_png(figure)
 
 
@@ -66,7 +81,7 @@ def reliability_plot(curves: Sequence[tuple[str, Reliability]]) -> bytes:
                 label="under 30 rows",
             )
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence of the top label", ylabel="share that is right")
-        ax.set_title(f"{name}: ECE {curve.ece:.4f}")
+        add_title(ax, f"{name}: ECE {curve.ece:.4f}")
         ax.set_aspect("equal")
-        add_legend(ax, loc="upper left")
+    shared_legend(figure)
     return to_png(figure)

@@ -38,9 +38,48 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
     return figure, axes
 
 
+def add_title(ax: Axes, text: str) -> None:
+    """A title that is smaller where it is long."""
+    ax.set_title(text, fontsize=10.0 if len(text) <= 40 else 8.0)
+
+
 def add_legend(ax: Axes, **options: Any) -> None:
     """A small legend without a frame."""
     ax.legend(**{"frameon": False, "fontsize": 7.5, **options})
+
+
+def shared_legend(figure: Figure, **options: Any) -> None:
+    """One legend for all axes, above them: nothing that is drawn lies under it. Each name stands there once."""
+    named: dict[str, Any] = {}
+    for ax in figure.axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            named.setdefault(name, handle)
+    chosen = {"loc": "outside upper right", "ncols": len(named), "frameon": False, "fontsize": 7.5, **options}
+    figure.legend(list(named.values()), list(named), **chosen)
+
+
+def robust_limits(values: np.ndarray, share: float = 0.01) -> tuple[float, float]:
+    """`max(min, q_s - w/2), min(max, q_(1-s) + w/2)`, `w = q_(1-s) - q_s`: all of (rows,) but what lies far out.
+
+    The `share` s at either end may do so; of a few dozen values it must be larger, to leave any out. Values that are
+    not finite are left out.
+
+    >>> robust_limits(np.arange(101.0)), robust_limits(np.append(np.arange(101.0), 1e6))
+    ((0.0, 100.0), (0.0, 149.48))
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    first, last = (float(quantile) for quantile in np.quantile(values, [share, 1 - share]))
+    if last > first:
+        low, high = max(low, first - (last - first) / 2), min(high, last + (last - first) / 2)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def outside(count: int) -> str:
+    """What a picture says of points beyond its edges; nothing where there are none."""
+    return f", {count:,} outside the picture" if count else ""
 
 
 def class_colour(index: int, classes: int) -> Any:

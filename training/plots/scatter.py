@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
-from training.plots.figure import ACCENT, GREY, INK, add_legend, class_colour, new_figure, to_png
+from training.plots.figure import (
+    ACCENT,
+    GREY,
+    INK,
+    add_legend,
+    add_title,
+    class_colour,
+    new_figure,
+    outside,
+    robust_limits,
+    shared_legend,
+    to_png,
+)
+
+_LATENT_EDGE = 4.2
+_LISTED = 10
+_NAMED_SHARE = 0.02
+_FILLED: dict[str, Any] = {"color": "#cfd6dc"}
+_LINE: dict[str, Any] = {"histtype": "step", "color": ACCENT, "linewidth": 1.3}
 
 
 def samples_beside_truth(
@@ -23,19 +42,24 @@ def samples_beside_truth(
 ) -> bytes:
     """Two panels of points (rows, 2) on the same axes, coloured by class where labels (rows,) are given.
 
-    The title of the truth says which of the axes are `jittered`.
+    The axes hold the truth but for outliers; the titles say how many points lie outside. The title of the truth says
+    which of the axes are `jittered`.
     """
     truth, samples = np.asarray(truth, np.float64), np.asarray(samples, np.float64)
     figure, axes = new_figure(7.0, 3.5, 1, 2)
-    low, high = truth.min(axis=0), truth.max(axis=0)
+    low, high = np.transpose([robust_limits(column) for column in truth.T])
     pad = 0.08 * (high - low)
+    low, high = low - pad, high + pad
     panels = [(_test_data(axis_names, jittered), truth, truth_labels), ("samples", samples, sample_labels)]
     for ax, (title, points, labels) in zip(axes, panels, strict=True):
         _coloured(ax, points, labels, classes)
-        ax.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]))
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         ax.set_aspect("equal" if _alike(high - low) else "auto")
         ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
-        ax.set_title(f"{title} ({len(points)} points)")
+        beyond = int((~((points >= low) & (points <= high)).all(axis=1)).sum())
+        add_title(ax, f"{title} ({len(points)} points{outside(beyond)})")
+    if truth_labels is not None and len(classes) <= _LISTED:
+        shared_legend(figure, loc="outside right upper", ncols=1, markerscale=3, handletextpad=0.1)
     return to_png(figure)
 
 
@@ -44,7 +68,9 @@ def marginals(
 ) -> bytes:
     """Histograms of the first `limit` columns: test data filled, samples as a line on the same bins.
 
-    The panels of `jittered` columns say that their test data are.
+    The bins hold the test data but for outliers; what of either lies outside is missing from its area, and told: of
+    samples from 2% on, as some always lie beyond the farthest of as many rows. The panels of `jittered` columns say
+    that their test data are.
     """
     truth, samples = np.asarray(truth, np.float64), np.asarray(samples, np.float64)
     count = min(limit, truth.shape[1])
@@ -55,23 +81,19 @@ def marginals(
         if index >= count:
             ax.set_axis_off()
             continue
-        low, high = np.quantile(truth[:, index], [0.002, 0.998])
-        edges = np.linspace(low, high if high > low else low + 1.0, 1 + min(40, max(8, len(truth) // 25)))
-        ax.hist(truth[:, index], edges.tolist(), density=True, color="#cfd6dc", label="test data")
-        ax.hist(
-            samples[:, index],
-            edges.tolist(),
-            density=True,
-            histtype="step",
-            color=ACCENT,
-            linewidth=1.3,
-            label="samples",
-        )
+        low, high = robust_limits(truth[:, index], share=0.02)
+        edges = np.linspace(low, high, 1 + min(40, max(8, len(truth) // 25)))
+        notes = ["test data jittered"] if names[index] in jittered else []
+        for values, name, style, least in ((truth, "test data", _FILLED, 0), (samples, "samples", _LINE, _NAMED_SHARE)):
+            density = np.full(len(values), 1 / (len(values) * (edges[1] - edges[0])))
+            ax.hist(values[:, index], edges.tolist(), weights=density, label=name, **style)
+            beyond = float(((values[:, index] < low) | (values[:, index] > high)).mean())
+            notes += [f"{beyond:.1%} of {name} outside"] if beyond and beyond >= least else []
         ax.set_xlabel(names[index])
-        if names[index] in jittered:
-            ax.set_title("test data jittered", fontsize="small")
+        if notes:
+            ax.set_title("\n".join(notes), fontsize=7.5)
         ax.set_yticks([])
-    add_legend(axes[0], loc="upper right")
+    shared_legend(figure)
     axes[0].set_ylabel("density")
     return to_png(figure)
 
@@ -100,9 +122,13 @@ def latent_plot(latents: ArrayLike, labels: ArrayLike | None = None, classes: Se
         _coloured(ax, z @ directions.T, labels, classes)
         for radius in (1, 2, 3):
             ax.add_patch(Circle((0, 0), radius, fill=False, color=INK, linewidth=0.8, linestyle=":", zorder=3))
-        ax.set(xlim=(-4.2, 4.2), ylim=(-4.2, 4.2), xlabel="1st principal direction of z", ylabel="2nd")
+        edge = (-_LATENT_EDGE, _LATENT_EDGE)
+        ax.set(xlim=edge, ylim=edge, xlabel="1st principal direction of z", ylabel="2nd")
         ax.set_aspect("equal")
-        ax.set_title("latents of test data; circles at 1, 2, 3 sd")
+        beyond = int((np.abs(z @ directions.T) > _LATENT_EDGE).any(axis=1).sum())
+        add_title(ax, f"latents of test data; circles at 1, 2, 3 sd{outside(beyond)}")
+        if labels is not None and len(classes) <= _LISTED:
+            add_legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=3, handletextpad=0.1)
     else:
         ax.set_axis_off()
     edges = np.linspace(-4.5, 4.5, 73)
@@ -110,8 +136,8 @@ def latent_plot(latents: ArrayLike, labels: ArrayLike | None = None, classes: Se
     grid = np.linspace(-4.5, 4.5, 200)
     histogram.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=ACCENT, linewidth=1.4, label="N(0, 1)")
     histogram.set(xlabel="value", ylabel="density", ylim=(0, 0.52))
-    histogram.set_title(f"mean {z.mean():+.3f}, sd {z.std():.3f}")
-    add_legend(histogram, loc="upper right")
+    add_title(histogram, f"mean {z.mean():+.3f}, sd {z.std():.3f}")
+    add_legend(histogram, loc="lower right", bbox_to_anchor=(1.0, 1.08), ncols=2)
     return to_png(figure)
 
 
@@ -128,5 +154,3 @@ def _coloured(ax: Axes, points: np.ndarray, labels: ArrayLike | None, classes: S
     for k, name in enumerate(classes):
         mine = points[index == k]
         ax.plot(mine[:, 0], mine[:, 1], ".", color=class_colour(k, len(classes)), markersize=2.5, label=name)
-    if len(classes) <= 10:
-        add_legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=3, handletextpad=0.1)
