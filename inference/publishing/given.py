@@ -54,6 +54,11 @@ def read_signature(given: Given) -> Signature:
         raise Refusal(f"{path}: expected a JSON object")
     operations = [operation for operation in OPERATIONS if operation in given.graphs]
     claimed = content.setdefault("operations", operations)
+    if content.get("embedding") is not None or (isinstance(claimed, list) and "embed" in claimed):
+        raise Refusal(
+            f"{path}: embedding: a brought flow has none, as there is no graph `embed` to be given; leave the key out, "
+            "and let score, encode and infer take x itself"
+        )
     if not isinstance(claimed, list) or sorted(map(str, claimed)) != sorted(operations):
         raise Refusal(f"{path}: operations: expected {operations}, the graphs that are given, or no such key")
     content["operations"] = operations

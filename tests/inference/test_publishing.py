@@ -339,6 +339,9 @@ class TestContradictions:
         (b'{"data": {"shape": [99999999999]}, "latent": [{"name": "z", "shape": [2]}]}', "data: expected at most"),
         (b'{"data": {"shape": [2]}, "latent": [{"name": "z", "shape": [2]}], "operations": ["score"]}', "operations"),
         (b"[" * 100_000, "expected a signature in JSON"),
+        (b'{"embedding": [4]}', "embedding: a brought flow has none, .* leave the key out"),
+        (b'{"embedding": null, "operations": ["decode", "embed", "score"]}', "embedding: a brought flow has none"),
+        (b'{"data": {"shape": [2]}, "embedding": null, "latent": []}', "latent: Tuple should have at least 1 item"),
     ],
 )
 def test_signatures_that_are_none(content: bytes, message: str, tmp_path: Path) -> None:
