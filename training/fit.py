@@ -23,7 +23,7 @@ from training.datasets.base import Dataset
 from training.errors import FitError, RecipeError
 from training.modelling import fresh_model
 from training.module import FitModule
-from training.phases import Phase, phases
+from training.phases import PHASES, Phase, phases
 from training.recipe import Recipe, check
 
 RUN = "run.json"
@@ -151,7 +151,7 @@ def _open(folder: Path, identity: dict[str, Any], resume: bool) -> None:
     if record.exists():
         record.unlink()
         for inner in folder.iterdir():
-            if inner.is_dir() and inner.name in ("autoencoder", "flow"):
+            if inner.is_dir() and inner.name in PHASES:
                 shutil.rmtree(inner)
     folder.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(identity, indent=1))
