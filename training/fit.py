@@ -31,7 +31,7 @@ RUN = "run.json"
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model with the weights of lowest validation loss, and how they were found."""
+    """The model with the weights of lowest validation loss, and how they were found; the loss is the flow's."""
 
     model: Model
     folder: Path
@@ -73,8 +73,8 @@ def fit(
             continue
         spent = _run(phase, inner, recipe.seed, place, initial is not None, callbacks, say)
         seconds += spent
-        best = checkpoint_io.load(inner / BEST)
-        loss = best["validation_loss"]
+        if phase.name == "flow":
+            loss = checkpoint_io.load(inner / BEST)["validation_loss"]
         histories[phase.name] = (inner / HISTORY).read_bytes()
     model.eval()
     return Fitted(model.to("cpu"), folder, histories, seconds, loss)
