@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system, or stays: measured in processes of their own, whose heaps are as the test made them."""
+"""Freed memory goes back to the system, or stays: in processes of their own, whose heaps are as the test made them."""
 
 from __future__ import annotations
 
