@@ -59,6 +59,7 @@ def _fit(
     device: str,
     run_dir: Path | None,
 ) -> None:
+    from inference.memory import keep_freed_blocks
     from model_store import Store, StoreError
     from model_store.errors import BadName
     from model_store.names import check_name
@@ -72,6 +73,7 @@ def _fit(
     from training.publishing import publish as publish_version
     from training.publishing import warm_weights
 
+    keep_freed_blocks()
     store = Store.open(store_path)
     if publish is not None:
         try:

@@ -23,7 +23,7 @@ from training.datasets.base import Dataset
 from training.errors import FitError, RecipeError
 from training.modelling import fresh_model
 from training.module import FitModule
-from training.phases import Phase, phases
+from training.phases import PHASES, Phase, phases
 from training.recipe import Recipe, check, recorded
 
 RUN = "run.json"
@@ -31,7 +31,7 @@ RUN = "run.json"
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model with the weights of lowest validation loss, and how they were found."""
+    """The model with the weights of lowest validation loss, and how they were found; the loss is the flow's."""
 
     model: Model
     folder: Path
@@ -73,8 +73,8 @@ def fit(
             continue
         spent = _run(phase, inner, recipe.seed, place, initial is not None, callbacks, say)
         seconds += spent
-        best = checkpoint_io.load(inner / BEST)
-        loss = best["validation_loss"]
+        if phase.name == "flow":
+            loss = checkpoint_io.load(inner / BEST)["validation_loss"]
         histories[phase.name] = (inner / HISTORY).read_bytes()
     model.eval()
     return Fitted(model.to("cpu"), folder, histories, seconds, loss)
@@ -151,7 +151,7 @@ def _open(folder: Path, identity: dict[str, Any], resume: bool) -> None:
     if record.exists():
         record.unlink()
         for inner in folder.iterdir():
-            if inner.is_dir() and inner.name in ("autoencoder", "flow"):
+            if inner.is_dir() and inner.name in PHASES:
                 shutil.rmtree(inner)
     folder.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(identity, indent=1))

@@ -1,4 +1,4 @@
-"""The phases of a fit: one for most models, two for latent flows whose likelihood stops at the latent."""
+"""The phases of a fit: one for most models; latent flows may have an auto-encoder before, and a decoder behind it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from flows.models.base import Model
 from flows.models.coupling import ConditionalCouplingFlow
 from flows.models.joint import JointFlow
 from flows.models.latent import LatentFlow
+from model_store.signature import LabelCondition
 from training.datasets.base import Dataset
+from training.errors import RecipeError
 from training.objectives.base import Objective
 from training.objectives.conditional_likelihood import ConditionalLikelihood
 from training.objectives.joint_likelihood import JointLikelihood
 from training.objectives.likelihood_through_encoder import LikelihoodThroughEncoder
+from training.objectives.perceived_reconstruction import PerceivedReconstruction
+from training.objectives.perception import Classification, Perception
 from training.objectives.reconstruction import Reconstruction
 from training.recipe import Recipe
 from training.rows import Rows
 from training.seeds import derive
 from training.settings import Fit, Loop
 
+PHASES = ("autoencoder", "flow", "perception", "decoder")
 ENCODED_ROWS = 1000
 
 
@@ -33,6 +38,9 @@ class Prepared:
     objective: Objective
     train: Rows
     validation: Rows
+
+
+Whole = Callable[[Callable[[], Objective]], Callable[[torch.device], Prepared]]
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,10 @@ def phases(recipe: Recipe, dataset: Dataset, model: Model) -> list[Phase]:
 
     if not isinstance(model, LatentFlow):
         return [Phase("flow", fit, whole(lambda: likelihood(model, len(train), fit, recipe.seed)))]
+    last = _decoding(recipe, dataset, model, whole) if fit.decoder is not None else []
     if model.config.gradient == "through":
         through = LikelihoodThroughEncoder(model, fit)
-        return [Phase("flow", fit, whole(lambda: through))]
+        return [Phase("flow", fit, whole(lambda: through)), *last]
 
     def encoded(device: torch.device) -> Prepared:
         latents = _latents(model, train.to(device), fit, recipe.seed, fit.copies)
@@ -66,7 +75,27 @@ def phases(recipe: Recipe, dataset: Dataset, model: Model) -> list[Phase]:
 
     stage = fit.autoencoder or Loop()
     reconstruction = Reconstruction(model, stage.latent_noise, stage.augmentation, stage.gradient_weight)
-    return [Phase("autoencoder", stage, whole(lambda: reconstruction)), Phase("flow", fit, encoded)]
+    return [Phase("autoencoder", stage, whole(lambda: reconstruction)), Phase("flow", fit, encoded), *last]
+
+
+def _decoding(recipe: Recipe, dataset: Dataset, model: LatentFlow, whole: Whole) -> list[Phase]:
+    stage = recipe.fit.decoder
+    assert stage is not None
+    if not isinstance(dataset.condition, LabelCondition):
+        raise RecipeError("fit.decoder: needs images with labels, for a classifier to look at them")
+    torch.manual_seed(derive(recipe.seed, "perception"))
+    perception = Perception(dataset.data.shape, len(dataset.condition.classes))
+    peak = 1.0 if model.config.data.levels is None else model.config.data.levels - 1.0
+    classification = Classification(perception, peak, stage.perception.augmentation)
+
+    def reconstruction() -> Objective:
+        perception.eval().requires_grad_(False)
+        return PerceivedReconstruction(model, perception, stage)
+
+    return [
+        Phase("perception", stage.perception, whole(lambda: classification)),
+        Phase("decoder", stage, whole(reconstruction)),
+    ]
 
 
 def likelihood(model: Model, rows: int, fit: Fit, seed: int) -> Objective:

@@ -19,6 +19,7 @@ from training.datasets.base import Dataset
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.history import stem
 from training.export import Export, export
+from training.phases import PHASES
 from training.recipe import Recipe, recorded
 from training.signature import signature_of
 
@@ -113,7 +114,7 @@ def warm_weights(store: Store, reference: str) -> tuple[dict[str, torch.Tensor],
 
 def histories_of(store: Store, manifest: Manifest) -> dict[str, bytes]:
     """The training histories that a version holds, by phase."""
-    paths = {phase: f"{stem(phase)}.csv" for phase in ("autoencoder", "flow")}
+    paths = {phase: f"{stem(phase)}.csv" for phase in PHASES}
     return {phase: store.read(manifest, path) for phase, path in paths.items() if manifest.file(path)}
 
 

@@ -40,8 +40,21 @@ class Loop(Frozen):
     augmentation: Augmentation = Augmentation()
 
 
+class Decoding(Loop):
+    """The last stage of a latent flow: its decoder alone, while encoder and flow stay as they are.
+
+    `pixels` weighs the squared error, `features` the relative squared errors of what the layers of a small classifier
+    make of the images; `perception` is the fit of that classifier, on the training rows and their labels.
+    """
+
+    pixels: Annotated[float, Field(ge=0)] = 0.2
+    features: Annotated[float, Field(gt=0)] = 10.0
+    perception: Loop = Loop()
+
+
 class Fit(Loop):
-    """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent.
+    """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent, and
+    `decoder` the last one of any latent flow of labelled images.
 
     `padding` noise of joint flows is drawn afresh in every step or fixed per row. `reconstruction` weighs the
     squared error beside the likelihood that reaches the encoder; only the share `reconstructed` of each batch is
@@ -54,3 +67,4 @@ class Fit(Loop):
     reconstructed: Annotated[float, Field(gt=0, le=1)] = 1.0
     copies: Positive = 1
     autoencoder: Loop | None = None
+    decoder: Decoding | None = None

@@ -1,0 +1,72 @@
+"""Freed memory goes back to the system, or stays: in processes of their own, whose heaps are as the test made them."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries do as they please")
+
+_START = """
+import ctypes
+from inference.memory import give_back, keep_freed_blocks, keep_large_blocks_apart
+
+def resident_mib():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+def block(mib):
+    content = ctypes.create_string_buffer(int(mib * 2**20))
+    ctypes.memset(content, 1, len(content))
+    return content
+"""
+_MANY_SMALL_ONES_BELOW_A_LAST = """
+blocks = [block(1 / 16) for _ in range(1600)]
+last = blocks.pop()
+full = resident_mib()
+del blocks
+{between}
+print(full - resident_mib())
+"""
+_LARGE_ONES_BELOW_SMALL_ONES = """
+{before}
+block(20)  # freed at once: from now on glibc takes blocks as large from its heaps
+pairs = [(block(10), block(1 / 16)) for _ in range(10)]
+full = resident_mib()
+kept = [small for _, small in pairs]
+del pairs
+print(full - resident_mib())
+"""
+
+_STEP_AFTER_STEP = """
+import resource
+{before}
+for step in range(20):
+    if step == 10:
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [block(1) for _ in range(20)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults)
+"""
+
+
+def _number(script: str) -> float:
+    done = subprocess.run([sys.executable, "-c", _START + script], stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout)
+
+
+def test_what_is_free_below_a_block_in_use_is_given_back() -> None:
+    assert _number(_MANY_SMALL_ONES_BELOW_A_LAST.format(between="")) < 20
+    assert _number(_MANY_SMALL_ONES_BELOW_A_LAST.format(between="give_back()")) > 80
+
+
+def test_large_blocks_are_given_back_when_they_are_freed() -> None:
+    assert _number(_LARGE_ONES_BELOW_SMALL_ONES.format(before="")) < 20
+    assert _number(_LARGE_ONES_BELOW_SMALL_ONES.format(before="keep_large_blocks_apart()")) > 80
+
+
+def test_blocks_of_a_step_are_those_of_the_step_before() -> None:
+    assert _number(_STEP_AFTER_STEP.format(before="")) > 10_000
+    assert _number(_STEP_AFTER_STEP.format(before="keep_freed_blocks()")) < 1000
