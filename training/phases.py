@@ -1,4 +1,4 @@
-"""The phases of a fit: one for most models; latent flows may have an auto-encoder before, and a decoder behind it."""
+"""The phases of a fit: one for most models; latent flows may have others before and behind it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from training.rows import Rows
 from training.seeds import derive
 from training.settings import Fit, Loop
 
-PHASES = ("autoencoder", "flow", "perception", "decoder")
+PHASES = ("perception", "autoencoder", "flow", "decoder")
 ENCODED_ROWS = 1000
 
 
@@ -62,10 +62,11 @@ def phases(recipe: Recipe, dataset: Dataset, model: Model) -> list[Phase]:
 
     if not isinstance(model, LatentFlow):
         return [Phase("flow", fit, whole(lambda: likelihood(model, len(train), fit, recipe.seed)))]
-    last = _decoding(recipe, dataset, model, whole) if fit.decoder is not None else []
+    perception = _perception(recipe, dataset) if fit.perception is not None else None
+    first, last = _around(model, fit, perception, whole)
     if model.config.gradient == "through":
-        through = LikelihoodThroughEncoder(model, fit)
-        return [Phase("flow", fit, whole(lambda: through)), *last]
+        through = LikelihoodThroughEncoder(model, fit, perception)
+        return [*first, Phase("flow", fit, whole(lambda: through)), *last]
 
     def encoded(device: torch.device) -> Prepared:
         latents = _latents(model, train.to(device), fit, recipe.seed, fit.copies)
@@ -75,27 +76,32 @@ def phases(recipe: Recipe, dataset: Dataset, model: Model) -> list[Phase]:
 
     stage = fit.autoencoder or Loop()
     reconstruction = Reconstruction(model, stage.latent_noise, stage.augmentation, stage.gradient_weight)
-    return [Phase("autoencoder", stage, whole(lambda: reconstruction)), Phase("flow", fit, encoded), *last]
+    return [*first, Phase("autoencoder", stage, whole(lambda: reconstruction)), Phase("flow", fit, encoded), *last]
 
 
-def _decoding(recipe: Recipe, dataset: Dataset, model: LatentFlow, whole: Whole) -> list[Phase]:
-    stage = recipe.fit.decoder
-    assert stage is not None
-    if not isinstance(dataset.condition, LabelCondition):
-        raise RecipeError("fit.decoder: needs images with labels, for a classifier to look at them")
-    torch.manual_seed(derive(recipe.seed, "perception"))
-    perception = Perception(dataset.data.shape, len(dataset.condition.classes))
+def _around(
+    model: LatentFlow, fit: Fit, perception: Perception | None, whole: Whole
+) -> tuple[list[Phase], list[Phase]]:
+    """What comes before the latent flow, and what behind it."""
+    if perception is None:
+        if fit.decoder is not None or fit.feature_weight:
+            raise RecipeError("fit.perception: expected the settings of a fit; fit.decoder and feature_weight need it")
+        return [], []
+    assert fit.perception is not None
     peak = 1.0 if model.config.data.levels is None else model.config.data.levels - 1.0
-    classification = Classification(perception, peak, stage.perception.augmentation)
+    classification = Classification(perception, peak, fit.perception.augmentation)
+    first = [Phase("perception", fit.perception, whole(lambda: classification))]
+    if fit.decoder is None:
+        return first, []
+    reconstruction = PerceivedReconstruction(model, perception, fit.decoder)
+    return first, [Phase("decoder", fit.decoder, whole(lambda: reconstruction))]
 
-    def reconstruction() -> Objective:
-        perception.eval().requires_grad_(False)
-        return PerceivedReconstruction(model, perception, stage)
 
-    return [
-        Phase("perception", stage.perception, whole(lambda: classification)),
-        Phase("decoder", stage, whole(reconstruction)),
-    ]
+def _perception(recipe: Recipe, dataset: Dataset) -> Perception:
+    if not isinstance(dataset.condition, LabelCondition):
+        raise RecipeError("fit.perception: needs images with labels, which a classifier can learn")
+    torch.manual_seed(derive(recipe.seed, "perception"))
+    return Perception(dataset.data.shape, len(dataset.condition.classes))
 
 
 def likelihood(model: Model, rows: int, fit: Fit, seed: int) -> Objective:

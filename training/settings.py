@@ -20,7 +20,8 @@ class Loop(Frozen):
     what is validated and kept; `patience` counts epochs without a better validation loss; weights of lowest validation
     loss are kept. A checkpoint is written every `checkpoint_steps` steps and at every epoch's end. `gradient_weight`
     weighs the squared error of oriented gradients beside that of the pixels: of those that an auto-encoder predicts in
-    a stage of its own, or of those of the decoded image where the likelihood reaches the encoder.
+    a stage of its own, or of those of the decoded image where the likelihood reaches the encoder. `feature_weight`
+    weighs the relative squared errors of what the layers of `Fit.perception` make of the decoded image.
     """
 
     epochs: Positive = 10
@@ -37,24 +38,15 @@ class Loop(Frozen):
     checkpoint_steps: Positive = 500
     latent_noise: Annotated[float, Field(ge=0)] = 0.05
     gradient_weight: Annotated[float, Field(ge=0)] = 0.0
+    feature_weight: Annotated[float, Field(ge=0)] = 0.0
     augmentation: Augmentation = Augmentation()
 
 
-class Decoding(Loop):
-    """The last stage of a latent flow: its decoder alone, while encoder and flow stay as they are.
-
-    `pixels` weighs the squared error, `features` the relative squared errors of what the layers of a small classifier
-    make of the images; `perception` is the fit of that classifier, on the training rows and their labels.
-    """
-
-    pixels: Annotated[float, Field(ge=0)] = 0.2
-    features: Annotated[float, Field(gt=0)] = 10.0
-    perception: Loop = Loop()
-
-
 class Fit(Loop):
-    """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent, and
-    `decoder` the last one of any latent flow of labelled images.
+    """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent.
+
+    Latent flows of labelled images may begin with the fit of a small classifier, `perception`, for its features alone,
+    and end with one of the `decoder` alone, while encoder and flow stay as they are.
 
     `padding` noise of joint flows is drawn afresh in every step or fixed per row. `reconstruction` weighs the
     squared error beside the likelihood that reaches the encoder; only the share `reconstructed` of each batch is
@@ -67,4 +59,5 @@ class Fit(Loop):
     reconstructed: Annotated[float, Field(gt=0, le=1)] = 1.0
     copies: Positive = 1
     autoencoder: Loop | None = None
-    decoder: Decoding | None = None
+    perception: Loop | None = None
+    decoder: Loop | None = None

@@ -11,25 +11,28 @@ from flows.models.gradients import OrientedGradients
 from flows.models.latent import LatentFlow
 from training.noise import fresh
 from training.objectives.base import Terms
+from training.objectives.perception import Perception
 from training.objectives.reconstruction import encoded, squared_error
 from training.rows import Batch
 from training.settings import Fit
 
 
 class LikelihoodThroughEncoder:
-    """-log p(u + nu e | C) + w (|| x_hat - x ||^2 + g || h(x_hat) - h(x) ||^2), x_hat = decoder(u + nu e).
+    """-log p(u + nu e | C) + w (|| x_hat - x ||^2 + g || h(x_hat) - h(x) ||^2 + f d(x_hat, x)).
 
-    u = encoder(x) is batch-normalised, e ~ N(0, I), and h are oriented gradients: errors of edges, so that what is
-    decoded is not blurred wherever the latent leaves a doubt.
+    u = encoder(x) is batch-normalised, e ~ N(0, I), x_hat = decoder(u + nu e), h are oriented gradients and d is
+    `Perception.distance`: errors of edges and of features, so that what is decoded is not blurred wherever the latent
+    leaves a doubt.
 
     The noise on u keeps the density of the latent from growing without bound along the directions that the encoder
     leaves unused; the reconstruction keeps u informative about x. In training only a share of the rows is decoded.
     """
 
-    def __init__(self, model: LatentFlow, fit: Fit) -> None:
+    def __init__(self, model: LatentFlow, fit: Fit, perception: Perception | None = None) -> None:
         self.model, self.latent_noise, self.augmentation = model, fit.latent_noise, fit.augmentation
         self.weight, self.share = fit.reconstruction, fit.reconstructed
-        self.gradient_weight = fit.gradient_weight
+        self.gradient_weight, self.feature_weight = fit.gradient_weight, fit.feature_weight
+        self.perception = perception
         self.gradients = OrientedGradients()
 
     @property
@@ -51,6 +54,9 @@ class LikelihoodThroughEncoder:
             view = self.gradients.to(target.device)
             terms["gradients"] = squared_error(view(image), view(target))
             error = error + self.gradient_weight * terms["gradients"]
+        if self.perception is not None and self.feature_weight:
+            terms["features"] = self.perception.distance(image, target)
+            error = error + self.feature_weight * terms["features"]
         return {"loss": nll + self.weight * error, **terms}
 
     def start(self, batch: Batch) -> None:

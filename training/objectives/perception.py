@@ -48,6 +48,7 @@ class Perception(nn.Module):
 
         Johnson, Alahi and Fei-Fei 2016, Eq. 2, each layer relative to what it holds.
         """
+        self.eval()  # a fit puts whatever it holds into training mode
         with torch.no_grad():
             wanted = self.features(image)
         pairs = zip(self.features(decoded), wanted, strict=True)

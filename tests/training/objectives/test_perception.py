@@ -48,10 +48,10 @@ def test_a_classifier_is_fitted_and_then_the_decoder_alone(tmp_path: Path) -> No
     recipe = tiny(
         data={"set": "digits"},
         model=LATENT | {"gradient": "through"},
-        fit=flow | {"decoder": stage | {"perception": stage}},
+        fit=flow | {"decoder": stage | {"feature_weight": 50}, "perception": stage},
     )
     after = fit(recipe, dataset, tmp_path / "with", say=lambda text: None)
-    assert list(after.histories) == ["flow", "perception", "decoder"]
+    assert list(after.histories) == ["perception", "flow", "decoder"]
     assert after.validation_loss == before.validation_loss
     decoders = ("autoencoder.trunk.", "autoencoder.decoder.")
     was, now = before.model.state_dict(), after.model.state_dict()
@@ -66,10 +66,8 @@ def test_a_classifier_is_fitted_and_then_the_decoder_alone(tmp_path: Path) -> No
     assert {name.split(".")[0] for name in kept} == {"decoder"}  # this one has no trunk
 
 
-def test_a_killed_decoder_stage_starts_from_the_same_classifier(tmp_path: Path) -> None:
-    """Whatever phase a fit is taken up in, the classifier's first weights follow from the seed."""
-    stage = {"batch": 64, "epochs": 1, "perception": {"batch": 64, "epochs": 1}}
-    recipe = tiny(data={"set": "digits"}, model=LATENT | {"gradient": "through"}, fit={"decoder": stage})
+def test_the_classifier_follows_from_the_seed(tmp_path: Path) -> None:
+    recipe = tiny(data={"set": "digits"}, model=LATENT | {"gradient": "through"}, fit={"perception": {}})
     dataset = datasets.load(recipe.data)
     first = [_classifier(recipe, dataset) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(*(net.state_dict().values() for net in first), strict=True))
@@ -78,13 +76,31 @@ def test_a_killed_decoder_stage_starts_from_the_same_classifier(tmp_path: Path) 
 def _classifier(recipe: Recipe, dataset: Dataset) -> Perception:
     torch.manual_seed(torch.initial_seed() + 1)
     planned = phases(recipe, dataset, fresh_model(recipe, dataset))
-    objective = planned[-2].prepare(torch.device("cpu")).objective
+    objective = planned[0].prepare(torch.device("cpu")).objective
     assert isinstance(objective, Classification)
     return objective.perception
 
 
 def test_images_without_labels_are_refused() -> None:
     model = LATENT | {"gradient": "through", "flow": SMALL | {"family": "coupling"}}
-    recipe = tiny(data={"set": "digits", "condition": "upscale"}, model=model, fit={"decoder": {}})
-    with pytest.raises(RecipeError, match=r"fit\.decoder: needs images with labels"):
+    recipe = tiny(data={"set": "digits", "condition": "upscale"}, model=model, fit={"perception": {}})
+    with pytest.raises(RecipeError, match=r"fit\.perception: needs images with labels"):
         _classifier(recipe, datasets.load(recipe.data))
+
+
+def test_what_needs_a_classifier_says_so() -> None:
+    for fit_settings in ({"decoder": {}}, {"feature_weight": 1.0}):
+        recipe = tiny(data={"set": "digits"}, model=LATENT | {"gradient": "through"}, fit=fit_settings)
+        with pytest.raises(RecipeError, match=r"fit\.perception: expected"):
+            _classifier(recipe, datasets.load(recipe.data))
+
+
+def test_features_are_a_term_of_the_likelihood_through_the_encoder(tmp_path: Path) -> None:
+    fit_settings = {"batch": 64, "epochs": 1, "feature_weight": 3.0, "perception": {"batch": 64, "epochs": 1}}
+    recipe = tiny(data={"set": "digits"}, model=LATENT | {"gradient": "through"}, fit=fit_settings)
+    result = fit(recipe, datasets.load(recipe.data), tmp_path / "run", say=lambda text: None)
+    header, row = result.histories["flow"].decode().splitlines()
+    values = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
+    error = values["validation_reconstruction"] + 3.0 * values["validation_features"]
+    expected = values["validation_nll"] + recipe.fit.reconstruction * error
+    assert values["validation_loss"] == pytest.approx(expected, rel=1e-6)
