@@ -57,7 +57,7 @@ class Cost:
             slope = (mean_seconds - min(self.per_call, 0.5 * mean_seconds)) / mean_rows
         least = max(0.01 * mean_seconds, mean_seconds - self._shortest) / mean_rows
         self.per_row = min(max(slope, least), mean_seconds / mean_rows)
-        self.per_call = max(mean_seconds - self.per_row * mean_rows, 0.0)
+        self.per_call = min(max(mean_seconds - self.per_row * mean_rows, 0.0), self._shortest)  # rounding can exceed it
 
     def seconds(self, rows: int) -> float:
         """What a call of so many rows takes."""
