@@ -87,9 +87,11 @@ def test_503_for_each_reason(store: Store) -> None:
         most, admission.max_streams = admission.max_streams, 0
         assert moved(service, posted(service, STREAM, "/sample", **LINES)) == shed("sample", "labels", "overloaded")
         admission.max_streams = most
-        service.parts.registry._failures.clear()
-        service.parts.registry._wait_s = 0.0
+        registry = service.parts.registry
+        registry._failures.clear()
+        registry._wait_s = 0.0
         moves = moved(service, posted(service, {**GOOD, "version": 2}))
+        until(lambda: not registry._loading, "the end of the load")
         loads = [name for name, _ in moves if name.startswith("condflow_model_load")]
         for name, pairs in list(moves):
             if name in loads:
