@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, final
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -72,12 +72,13 @@ class Conditioner(nn.Module, ABC):
     def trunk(self, u: Tensor, c: Condition) -> Tensor:
         """(rows, inputs) and the condition to what the last layer sees: (rows, width)."""
 
-    @final
     def forward(self, u: Tensor, c: Condition) -> Tensor:
         """(rows, inputs) and the condition to (rows, outputs)."""
         return self.last(self.trunk(u, c))
 
-    __call__ = forward  # as in Dense: no hooks
+    def __call__(self, u: Tensor, c: Condition) -> Tensor:
+        """`forward` alone, as with Dense."""
+        return self.forward(u, c)
 
     def columns(self, u: Tensor, c: Condition) -> Tensor:
         """`forward` transposed, (outputs, rows), and contiguous: the last product writes it so."""
