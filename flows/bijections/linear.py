@@ -53,8 +53,8 @@ class LULinear(ConstantVolume):
         lower, upper, log_diagonal = self._factors()
         lower_inverse = self._inverted(lower, self.identity)
         upper_inverse = self._inverted(upper.t(), self.identity * (-log_diagonal).exp()).t()
-        x = (z - self.bias) @ lower_inverse.t() @ upper_inverse.t() @ self.permutation
-        return x, -log_diagonal.sum()
+        weight = lower_inverse.t() @ upper_inverse.t() @ self.permutation  # one product per row, and in a graph
+        return (z - self.bias) @ weight, -log_diagonal.sum()
 
     def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
         log_diagonal = self.raw_diagonal.tanh() * self.clamp
