@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flows.bijections.base import Bijection
+from flows.bijections.base import ConstantVolume
 from flows.condition import Condition
 
 
-class ActNorm(Bijection):
+class ActNorm(ConstantVolume):
     """z = exp(s) x + b with learnt s and b per feature; log_det = sum of s.
 
     The identity until `initialize` is called, which chooses s and b such that z has mean 0 and standard deviation 1
@@ -31,14 +31,14 @@ class ActNorm(Bijection):
         self.register_buffer("initialized", torch.tensor(False))
         self.initialized: Tensor
 
-    def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+    def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """exp(s) x + b."""
-        return torch.addcmul(self.shift, x, self.log_scale.exp()), self.log_scale.sum().expand(x.shape[0])
+        return torch.addcmul(self.shift, x, self.log_scale.exp()), self.log_scale.sum()
 
-    def inverse(self, z: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+    def restore(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """exp(-s) (z - b)."""
         log_scale = -self.log_scale
-        return (z - self.shift) * log_scale.exp(), log_scale.sum().expand(z.shape[0])
+        return (z - self.shift) * log_scale.exp(), log_scale.sum()
 
     @torch.no_grad()
     def initialize(self, x: Tensor, c: Condition) -> None:

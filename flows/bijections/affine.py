@@ -54,7 +54,7 @@ class AffineCoupling(Coupling):
 
     def _scale_and_shift(self, passed: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
         raw, shift = torch.split_with_sizes(self.conditioner(passed, c), (self.moved, self.moved), 1)
-        return raw.tanh() * self.clamp, shift
+        return raw.contiguous().tanh() * self.clamp, shift  # tanh is twice as fast on what is contiguous
 
 
 class AdditiveCoupling(Coupling):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
-from flows.bijections.base import Bijection
+from flows.bijections.base import Bijection, ConstantVolume
 from flows.bijections.coupling import Coupling, chain
 from flows.condition import Condition
 
@@ -17,6 +18,7 @@ class Composition(Bijection):
 
     Neighbouring couplings hand the two halves to one another: a run of them splits and merges once, and sums its
     log-derivatives once. At small batches, where the number of tensor operations is the cost, that is a fifth of it.
+    The log-determinants of bijections of constant volume are added to one another before they meet the rows.
 
     Raises ValueError for no bijections at all.
     """
@@ -45,6 +47,19 @@ class Composition(Bijection):
             x, _ = bijection(x, c)
 
 
+class _Constant:
+    """A bijection of constant volume, with its log-determinant as (). No module, as `_Run`."""
+
+    def __init__(self, bijection: ConstantVolume) -> None:
+        self.bijection = bijection
+
+    def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        return self.bijection.transform(x)
+
+    def inverse(self, z: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+        return self.bijection.restore(z)
+
+
 class _Run:
     """Neighbouring couplings with the same halves. No module: each coupling is registered once, in `bijections`."""
 
@@ -58,12 +73,14 @@ class _Run:
         return chain([coupling.restore_halves for coupling in reversed(self.couplings)], self.couplings[0].split(z), c)
 
 
-def _runs(bijections: Iterable[Bijection]) -> list[Bijection | _Run]:
+def _runs(bijections: Iterable[Bijection]) -> list[Bijection | _Constant | _Run]:
     """The bijections in order, neighbouring couplings grouped."""
-    steps: list[Bijection | _Run] = []
+    steps: list[Bijection | _Constant | _Run] = []
     for bijection in bijections:
         last = steps[-1] if steps else None
-        if not isinstance(bijection, Coupling):
+        if isinstance(bijection, ConstantVolume):
+            steps.append(_Constant(bijection))
+        elif not isinstance(bijection, Coupling):
             steps.append(bijection)
         elif isinstance(last, _Run) and last.couplings[0].sizes == bijection.sizes:
             last.couplings.append(bijection)
@@ -75,9 +92,10 @@ def _runs(bijections: Iterable[Bijection]) -> list[Bijection | _Run]:
 def _apply(
     steps: Iterable[Callable[[Tensor, Condition], tuple[Tensor, Tensor]]], x: Tensor, c: Condition
 ) -> tuple[Tensor, Tensor]:
-    total: Tensor | None = None
+    constant: list[Tensor] = []
+    per_row: list[Tensor] = []
     for step in steps:
         x, log_det = step(x, c)
-        total = log_det if total is None else total + log_det
-    assert total is not None
-    return x, total
+        (per_row if log_det.dim() else constant).append(log_det)
+    total = reduce(torch.add, constant + per_row)
+    return x, total if per_row else total.expand(x.shape[0])

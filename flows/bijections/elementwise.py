@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from flows.bijections.base import Bijection, sum_rows
+from flows.bijections.base import Bijection, ConstantVolume, sum_rows
 from flows.condition import Condition
 
 OUTSIDE = -math.inf  # log-derivative of a map outside its support: the density is zero there
 
 
-class Standardize(Bijection):
+class Standardize(ConstantVolume):
     """z = (x - mean) / scale per feature; log_det = -sum of log scale. mean and scale are buffers, set by `fit`.
 
     >>> layer = Standardize(1)
@@ -31,13 +31,13 @@ class Standardize(Bijection):
         self.mean: Tensor
         self.scale: Tensor
 
-    def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+    def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(x - mean) / scale."""
-        return (x - self.mean) / self.scale, -self.scale.log().sum().expand(x.shape[0])
+        return (x - self.mean) / self.scale, -self.scale.log().sum()
 
-    def inverse(self, z: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+    def restore(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """mean + scale z."""
-        return torch.addcmul(self.mean, z, self.scale), self.scale.log().sum().expand(z.shape[0])
+        return torch.addcmul(self.mean, z, self.scale), self.scale.log().sum()
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flows.bijections.base import Bijection
-from flows.condition import Condition
+from flows.bijections.base import ConstantVolume
 
 
-class LULinear(Bijection):
+class LULinear(ConstantVolume):
     """z = (L U) P x + b per row, with log_det = sum of log diag(U).
 
     P is a fixed random permutation drawn from `seed` (a buffer, saved with the weights), L lower triangular with ones
@@ -20,6 +19,7 @@ class LULinear(Bijection):
     and C the blocks between neighbours, X - X C X is that for size 2 n. These are log2(features) products of matrices;
     unlike a triangular solve they export to ONNX.
 
+    >>> from flows.condition import Condition
     >>> layer = LULinear(3, seed=0)
     >>> x = torch.tensor([[1.0, 2.0, 3.0]])
     >>> layer.inverse(layer(x, Condition.none())[0], Condition.none())[0].detach()
@@ -42,19 +42,19 @@ class LULinear(Bijection):
         self.neighbours: Tensor
         self.identity: Tensor
 
-    def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+    def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """L U P x + b."""
         lower, upper, log_diagonal = self._factors()
         weight = lower @ upper @ self.permutation
-        return torch.addmm(self.bias, x, weight.t()), log_diagonal.sum().expand(x.shape[0])
+        return torch.addmm(self.bias, x, weight.t()), log_diagonal.sum()
 
-    def inverse(self, z: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+    def restore(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """P^T U^-1 L^-1 (z - b)."""
         lower, upper, log_diagonal = self._factors()
         lower_inverse = self._inverted(lower, self.identity)
         upper_inverse = self._inverted(upper.t(), self.identity * (-log_diagonal).exp()).t()
-        x = (z - self.bias) @ lower_inverse.t() @ upper_inverse.t() @ self.permutation
-        return x, -log_diagonal.sum().expand(z.shape[0])
+        weight = lower_inverse.t() @ upper_inverse.t() @ self.permutation  # one product per row, and in a graph
+        return (z - self.bias) @ weight, -log_diagonal.sum()
 
     def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
         log_diagonal = self.raw_diagonal.tanh() * self.clamp

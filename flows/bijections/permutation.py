@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from flows.bijections.base import Bijection
-from flows.condition import Condition
+from flows.bijections.base import ConstantVolume
 
 
-class FixedPermutation(Bijection):
+class FixedPermutation(ConstantVolume):
     """z_j = x_p(j) with p drawn once from `seed`, or given as `order`; log_det = 0.
 
     p and its inverse are buffers: they are saved and loaded with the weights.
 
+    >>> from flows.condition import Condition
     >>> layer = FixedPermutation(4, seed=1)
     >>> x = torch.arange(8.0).reshape(2, 4)
     >>> bool((layer.inverse(layer(x, Condition.none())[0], Condition.none())[0] == x).all())
@@ -34,11 +34,13 @@ class FixedPermutation(Bijection):
         self.register_buffer("inverse_order", indices.argsort())
         self.order: Tensor
         self.inverse_order: Tensor
+        self.register_buffer("log_det", torch.tensor(0.0), persistent=False)
+        self.log_det: Tensor
 
-    def forward(self, x: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+    def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Permute."""
-        return x.index_select(1, self.order), x.new_zeros(x.shape[0])
+        return x.index_select(1, self.order), self.log_det
 
-    def inverse(self, z: Tensor, c: Condition) -> tuple[Tensor, Tensor]:
+    def restore(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Permute back."""
-        return z.index_select(1, self.inverse_order), z.new_zeros(z.shape[0])
+        return z.index_select(1, self.inverse_order), self.log_det

@@ -55,6 +55,7 @@ class RationalQuadratic(nn.Module):
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """y and log dy/dx, both shaped as x: (size, rows); raw is (size, parameters, rows)."""
+        x = x.unsqueeze(1)
         inside = x.clamp(-self.bound, self.bound)
         left, width, bottom, height, d0, d1 = self._bin(inside, raw, 0)
         t = (inside - left) / width
@@ -68,6 +69,7 @@ class RationalQuadratic(nn.Module):
 
     def inverse(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """x and log dx/dy, both shaped as y: (size, rows); raw is (size, parameters, rows)."""
+        y = y.unsqueeze(1)
         inside = y.clamp(-self.bound, self.bound)
         left, width, bottom, height, d0, d1 = self._bin(inside, raw, 1)
         rise = inside - bottom
@@ -86,18 +88,21 @@ class RationalQuadratic(nn.Module):
         return self._with_tails(y, inside, torch.addcmul(left, t, width), log_derivative)
 
     def _bin(self, value: Tensor, raw: Tensor, axis: int) -> tuple[Tensor, ...]:
-        """left, width, bottom, height, d0, d1 of the bin whose interval on `axis` (0: x, 1: y) holds the value."""
+        """left, width, bottom, height, d0, d1 of the bin whose interval on `axis` (0: x, 1: y) holds the value.
+
+        The value is (size, 1, rows), and so are they: a dimension that stays costs a graph nothing.
+        """
         size, bins = self.size, self.bins
         logits, slopes = torch.split_with_sizes(raw, (2 * bins, bins - 1), 1)
         shares = logits.reshape(2 * size, bins, -1).softmax(1)  # widths and heights take turns
         before = self.before.expand(2 * size, bins, bins)
         edges = torch.baddbmm(self.start, before, shares, beta=self.box, alpha=self.free)
-        index = (value.unsqueeze(1) >= edges[axis::2, 1:]).sum(1, keepdim=True)
+        index = (value >= edges[axis::2, 1:]).sum(1, keepdim=True)
         both = torch.cat((index, index), 1).view(2 * size, 1, -1)
-        left, bottom = edges.gather(1, both).view(size, 2, -1).unbind(1)
-        width, height = (shares.gather(1, both).view(size, 2, -1) * self.free + self.least).unbind(1)
+        left, bottom = _two(edges.gather(1, both).view(size, 2, -1))
+        width, height = _two(shares.gather(1, both).view(size, 2, -1) * self.free + self.least)
         ends = functional.pad(slopes, (0, 0, 1, 1)).gather(1, torch.cat((index, index + 1), 1))
-        d0, d1 = self._slopes(ends).unbind(1)
+        d0, d1 = _two(self._slopes(ends))
         return left, width, bottom, height, d0, d1
 
     def _slopes(self, raw: Tensor) -> Tensor:
@@ -108,7 +113,13 @@ class RationalQuadratic(nn.Module):
     @staticmethod
     def _with_tails(value: Tensor, inside: Tensor, mapped: Tensor, log_derivative: Tensor) -> tuple[Tensor, Tensor]:
         within = value == inside
-        return torch.where(within, mapped, value), torch.where(within, log_derivative, 0.0)
+        return torch.where(within, mapped, value).squeeze(1), torch.where(within, log_derivative, 0.0).squeeze(1)
+
+
+def _two(both: Tensor) -> tuple[Tensor, Tensor]:
+    """(size, 2, rows) to (size, 1, rows) twice."""
+    first, second = torch.split_with_sizes(both, (1, 1), 1)
+    return first, second
 
 
 def _log_derivative(

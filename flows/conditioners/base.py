@@ -74,8 +74,11 @@ class Conditioner(nn.Module, ABC):
 
     def forward(self, u: Tensor, c: Condition) -> Tensor:
         """(rows, inputs) and the condition to (rows, outputs)."""
-        output: Tensor = self.last(self.trunk(u, c))
-        return output
+        return self.last(self.trunk(u, c))
+
+    def __call__(self, u: Tensor, c: Condition) -> Tensor:
+        """`forward` alone, as with Dense."""
+        return self.forward(u, c)
 
     def columns(self, u: Tensor, c: Condition) -> Tensor:
         """`forward` transposed, (outputs, rows), and contiguous: the last product writes it so."""
@@ -97,7 +100,12 @@ class Dense(nn.Module):
     """y = x W + b with W (inputs, outputs), uniform in +-1/sqrt(inputs) as b, or zero.
 
     W is stored the way it is multiplied: without torch's transpose that is one operation less, and one less backwards.
+
+    What nn.Module does around a product costs as much as the product of one row: so W and b are read from where it
+    keeps them (as attributes they are found last, after a failed search), and a call is `forward` alone, without hooks.
     """
+
+    _parameters: dict[str, nn.Parameter]  # type: ignore[assignment]  # none of them is None
 
     def __init__(self, inputs: int, outputs: int, *, zero: bool = False) -> None:
         super().__init__()
@@ -107,7 +115,10 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, inputs) to (rows, outputs)."""
-        return torch.addmm(self.bias, x, self.weight)
+        parameters = self._parameters
+        return torch.addmm(parameters["bias"], x, parameters["weight"])
+
+    __call__ = forward
 
     def columns(self, x: Tensor) -> Tensor:
         """(rows, inputs) to (outputs, rows), y^T = W^T x^T + b."""

@@ -73,7 +73,7 @@ class ConditionalCouplingFlow(Model):
         expanded = values.unsqueeze(1).expand(-1, classes, size).reshape(-1, size)
         scores = self._log_prob(expanded, self.embedding.all_classes(values.shape[0])).reshape(-1, classes)
         before = before + self.normal_constant
-        return scores + (before if isinstance(before, float) else before.unsqueeze(1))
+        return scores + (before if isinstance(before, float) else before.unsqueeze(-1))
 
     def fit_preprocessing(self, x: Tensor, condition: Tensor | None) -> None:
         """Fit the scalings of x and of a vector or image condition."""

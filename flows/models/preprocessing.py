@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from flows.bijections.base import Bijection
+from flows.bijections.base import Bijection, ConstantVolume
 from flows.bijections.elementwise import Standardize
 from flows.condition import Condition
 from flows.config import Data
@@ -26,11 +26,11 @@ class Preprocessing(nn.Module):
         self.constant = 0.0 if data.levels is None else -data.size * math.log(data.levels)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor | float]:
-        """Data to vectors: (rows, D) and the log-determinant, (rows,) or one number for all rows."""
+        """Data to vectors: (rows, D) and the log-determinant, (rows,), or () if it is one number for all rows."""
         values = self._flat(x, noise)
         log_det: Tensor | float = self.constant
         for step in self.steps:
-            values, term = step(values, _NOTHING)
+            values, term = step.transform(values) if isinstance(step, ConstantVolume) else step(values, _NOTHING)
             log_det = term + log_det
         return values, log_det
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -12,12 +13,12 @@ from safetensors.numpy import load
 from torch import Tensor
 
 from flows import LatentConfig, Model, build, functions, load_architecture
-from flows.config import AutoEncoderConfig, Data
+from flows.config import AutoEncoderConfig, CouplingConfig, Data
 from flows.config import LabelCondition as Label
 from model_store.signature import LabelCondition
 from tests.flows.models.catalogue import CATALOGUE, random_inputs, random_latent, random_model
 from training.export import Export, ExportError, export, session_of
-from training.graphs import INLINE_BYTES, WEIGHTS
+from training.graphs import INLINE_BYTES, WEIGHTS, trace
 from training.signature import signature_of
 
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
@@ -194,3 +195,13 @@ def test_signatures_say_what_the_model_is(name: str) -> None:
     assert [part.name for part in (*signature.latent, *signature.noise)] == [
         part.name for part in (*model.latent, *model.noise)
     ]
+
+
+@pytest.mark.parametrize("mixing", ["permutation", "lu"])
+def test_what_is_one_number_for_all_rows_is_not_spread_over_them_in_a_graph(
+    mixing: Literal["permutation", "lu"],
+) -> None:
+    config = CouplingConfig(data=Data(shape=(4,)), blocks=2, actnorm=True, mixing=mixing)  # standardised, as tables are
+    function = functions(build(config))["score"]
+    operators = {node.op_type for node in trace(function, (torch.randn(2, 4),)).graph.node}
+    assert "Gemm" in operators and operators.isdisjoint({"Shape", "Expand", "ConstantOfShape"})

@@ -60,3 +60,11 @@ def test_a_composition_initialises_each_on_what_reaches_it() -> None:
     composition.initialize(x, NONE)
     assert all(layer.initialized for layer in layers)
     checks.close(layers[1].log_scale.detach(), torch.zeros(2), 1e-5)
+
+
+def test_a_composition_of_constant_volumes_alone_has_a_log_det_per_row() -> None:
+    composition, x = Composition([ActNorm(2), ActNorm(2)]), torch.randn(100, 2)
+    composition.initialize(x, NONE)
+    checks.check_log_det(composition.double(), x[:3].double(), NONE)
+    z, log_det = composition(x.double(), NONE)
+    assert log_det.shape == composition.inverse(z, NONE)[1].shape == (100,)
