@@ -20,6 +20,8 @@ from inference.weights import Tensors
 from model_store.signature import LabelCondition, Operation, Signature
 
 WEIGHTS = "weights.safetensors"
+INLINE_BYTES = 1024
+"""Of a constant that stays in its graph; larger ones stand in the weights file, whoever writes it."""
 LARGEST_GRAPH = 16 << 20
 MOST_NODES = 50_000
 DOMAINS = frozenset({"", "ai.onnx"})

@@ -20,8 +20,9 @@ from torch import Tensor
 from flows.config import ImageCondition, LabelCondition, VectorCondition
 from flows.functions import Function, functions
 from flows.models.base import Model, Part
+from inference.graph_checks import WEIGHTS
 from model_store.manifest import GraphError, Probe
-from training.graphs import WEIGHTS, WeightsFile, trace
+from training.graphs import WeightsFile, trace
 
 BATCH_SIZES = (1, 2, 7, 256)
 PROBE_ROWS = 3

@@ -24,9 +24,8 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from flows.functions import Function
+from inference.graph_checks import INLINE_BYTES, WEIGHTS
 
-WEIGHTS = "weights.safetensors"
-INLINE_BYTES = 1024  # of a constant that stays in its graph
 SHARED_BYTES = 256  # of a weight that does: larger ones stand once in the weights file, not in every graph
 OPSET = 20
 FOLDED = 1 << 20  # elements: weights computed from parameters are folded, which is done once here

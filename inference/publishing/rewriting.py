@@ -16,14 +16,13 @@ import numpy as np
 from safetensors.numpy import save
 
 from inference.errors import ForeignExternalData, MalformedGraph, WrongShape
-from inference.graph_checks import DOMAINS, WEIGHTS, check_operators
+from inference.graph_checks import DOMAINS, INLINE_BYTES, WEIGHTS, check_operators
 from inference.onnx_reader import EXTERNAL, FLOAT, Initializer, read_graph
 from inference.protobuf import BYTES, VARINT, GraphFormatError, encoded, fields, single, text
 from inference.publishing.declaring import declare
 from inference.weights import Tensors
 from model_store.signature import Operation, Signature
 
-INLINE_BYTES = 1024
 ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 
 
