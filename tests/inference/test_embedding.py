@@ -15,6 +15,7 @@ from flows.functions import Function
 from inference.condition_inference import InferredLabels, infer_condition
 from inference.encoding import encode
 from inference.engine import Arrays, Engine
+from inference.graph_checks import WEIGHTS
 from inference.likelihood import log_likelihood
 from inference.loaded import Loaded
 from inference.loading import load_version
@@ -24,7 +25,7 @@ from model_store.signature import Operation, Signature
 from tests.flows.models.catalogue import CATALOGUE, random_inputs, random_model
 from tests.inference.graphs import manifest
 from training.export import export
-from training.graphs import WEIGHTS, WeightsFile, trace
+from training.graphs import WeightsFile, trace
 from training.signature import signature_of
 
 ROWS, DRAWS, LATENT = 5, 64, 6

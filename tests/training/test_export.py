@@ -15,10 +15,11 @@ from torch import Tensor
 from flows import LatentConfig, Model, build, functions, load_architecture
 from flows.config import AutoEncoderConfig, CouplingConfig, Data
 from flows.config import LabelCondition as Label
+from inference.graph_checks import INLINE_BYTES, WEIGHTS
 from model_store.signature import LabelCondition
 from tests.flows.models.catalogue import CATALOGUE, random_inputs, random_latent, random_model
 from training.export import Export, ExportError, export, session_of
-from training.graphs import INLINE_BYTES, WEIGHTS, trace
+from training.graphs import trace
 from training.signature import signature_of
 
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
