@@ -88,8 +88,7 @@ def _around(
             raise RecipeError("fit.perception: expected the settings of a fit; fit.decoder and feature_weight need it")
         return [], []
     assert fit.perception is not None
-    peak = 1.0 if model.config.data.levels is None else model.config.data.levels - 1.0
-    classification = Classification(perception, peak, fit.perception.augmentation)
+    classification = Classification(perception, model.scale, fit.perception.augmentation)
     first = [Phase("perception", fit.perception, whole(lambda: classification))]
     if fit.decoder is None:
         return first, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class Perception(nn.Module):
 
         Johnson, Alahi and Fei-Fei 2016, Eq. 2, each layer relative to what it holds.
         """
-        self.eval()  # a fit puts whatever it holds into training mode
+        self.eval().requires_grad_(False)  # it is fitted: gradients of its own weights would be work for nothing
         with torch.no_grad():
             wanted = self.features(image)
         pairs = zip(self.features(decoded), wanted, strict=True)
@@ -58,8 +59,8 @@ class Perception(nn.Module):
 class Classification:
     """`-log softmax(perception(x))_C` of images with a label: fits a `Perception`."""
 
-    def __init__(self, perception: Perception, peak: float, augmentation: Augmentation) -> None:
-        self.perception, self.peak, self.augmentation = perception, peak, augmentation
+    def __init__(self, perception: Perception, scale: Callable[[Tensor], Tensor], augmentation: Augmentation) -> None:
+        self.perception, self.scale, self.augmentation = perception, scale, augmentation
 
     @property
     def module(self) -> nn.Module:
@@ -68,7 +69,7 @@ class Classification:
 
     def __call__(self, batch: Batch) -> Terms:
         """The cross-entropy."""
-        image = batch.x / self.peak
+        image = self.scale(batch.x)
         if self.perception.training:
             image = self.augmentation(image)
         assert batch.condition is not None

@@ -37,6 +37,7 @@ def test_gradients_go_to_the_decoded_image_alone(perception: Perception) -> None
     image, decoded = torch.rand(5, 1, 9, 8, requires_grad=True), torch.rand(5, 1, 9, 8, requires_grad=True)
     perception.distance(decoded, image).backward()  # type: ignore[no-untyped-call]
     assert image.grad is None and decoded.grad is not None and decoded.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in perception.parameters())
 
 
 def test_a_classifier_is_fitted_and_then_the_decoder_alone(tmp_path: Path) -> None:
