@@ -24,7 +24,7 @@ from training.errors import FitError, RecipeError
 from training.modelling import fresh_model
 from training.module import FitModule
 from training.phases import PHASES, Phase, phases
-from training.recipe import Recipe, check, recorded
+from training.recipe import Recipe, check, differing, recorded
 
 RUN = "run.json"
 
@@ -165,18 +165,13 @@ def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
         return identity
 
 
-def differences(before: Any, now: Any, place: str = "") -> list[str]:
-    """Where two nested records differ.
+def differences(before: Any, now: Any) -> list[str]:
+    """Where two nested records differ, in words.
 
     >>> differences({"fit": {"rate": 0.1, "epochs": 2}}, {"fit": {"rate": 0.2, "epochs": 2}})
     ['fit.rate was 0.1, is 0.2']
     """
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in sorted(before.keys() | now.keys()):
-            found += differences(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
-        return found
-    return [] if before == now else [f"{place} was {before}, is {now}"]
+    return [f"{place} was {was}, is {value}" for place, was, value in differing(before, now)]
 
 
 def _warm_start(model: Model, weights: dict[str, torch.Tensor]) -> None:

@@ -126,16 +126,21 @@ def departures(content: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if original["data"]["set"] == "table":
         told = {key: value for key, value in content["data"].items() if key in ("file", "x")}
         original["data"] = told | original["data"]
-    return list(_differing(check(original).model_dump(mode="json"), content, ""))
+    return [(place, now) for place, _, now in differing(check(original).model_dump(mode="json"), content)]
 
 
-def _differing(before: Any, now: Any, place: str) -> Iterator[tuple[str, Any]]:
+def differing(before: Any, now: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two nested records differ: the dotted key, and its value in either.
+
+    >>> list(differing({"fit": {"rate": 0.1, "epochs": 2}}, {"fit": {"rate": 0.2, "epochs": 2}}))
+    [('fit.rate', 0.1, 0.2)]
+    """
     if not isinstance(before, Mapping) or not isinstance(now, Mapping):
         if before != now:
-            yield place, now
+            yield place, before, now
         return
     for key in sorted(before.keys() | now.keys()):
-        yield from _differing(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
+        yield from differing(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
 
 
 def setting(text: str) -> tuple[str, Any]:
