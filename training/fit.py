@@ -23,7 +23,8 @@ from training.datasets.base import Dataset
 from training.errors import FitError, RecipeError
 from training.modelling import fresh_model
 from training.module import FitModule
-from training.phases import PHASES, Phase, phases
+from training.phase import Phase
+from training.phases import PHASES, phases
 from training.recipe import Recipe, check, differing, recorded
 
 RUN = "run.json"
@@ -73,7 +74,7 @@ def fit(
             continue
         spent = _run(phase, inner, recipe.seed, place, initial is not None, callbacks, say)
         seconds += spent
-        if phase.name == "flow":
+        if phase.name in ("flow", "settling"):
             loss = checkpoint_io.load(inner / BEST)["validation_loss"]
         histories[phase.name] = (inner / HISTORY).read_bytes()
     model.eval()

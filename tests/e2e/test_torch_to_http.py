@@ -18,7 +18,15 @@ from tests.service.harness import running
 from training.export import export
 from training.signature import signature_of
 
-NAMES = ("joint-label", "joint-vector", "joint-without-padding", "coupling-vector", "coupling-image", "latent-joint")
+NAMES = (
+    "joint-label",
+    "joint-vector",
+    "joint-without-padding",
+    "coupling-vector",
+    "coupling-image",
+    "latent-joint",
+    "latent-detail",
+)
 ROWS, DRAWS = 5, 8
 
 
