@@ -11,10 +11,9 @@ from flows.condition import ConditionShape
 from flows.conditioners.image_encoder import ImageEncoder
 from flows.config import Architecture, CouplingConfig, JointConfig, LatentConfig
 from flows.densities import ConditionalNormal
-from flows.models.autoencoder import AutoEncoder, ConvolutionalHead
+from flows.models.autoencoder import AutoEncoder
 from flows.models.base import Model
 from flows.models.coupling import ConditionalCouplingFlow
-from flows.models.detail import Detail
 from flows.models.embedding import Embedding, ImageEmbedding, LabelEmbedding, NoEmbedding, VectorEmbedding
 from flows.models.joint import JointFlow
 from flows.models.latent import LatentFlow
@@ -49,12 +48,7 @@ def build(config: Architecture) -> Model:
         case LatentConfig():
             autoencoder = AutoEncoder(config.data.shape, config.autoencoder, config.normalize)
             inner = _joint(config.flow) if isinstance(config.flow, JointConfig) else _coupling(config.flow)
-            detail = None
-            if config.detail is not None:
-                assert isinstance(autoencoder.decoder, ConvolutionalHead)
-                seed, flow = autoencoder.decoder.seed, _coupling(config.detail.flow)
-                detail = Detail(config.data.shape, config.detail.size, seed, flow)
-            return LatentFlow(config, autoencoder, inner, detail)
+            return LatentFlow(config, autoencoder, inner)
 
 
 def _joint(config: JointConfig) -> JointFlow:

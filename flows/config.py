@@ -311,19 +311,11 @@ class AutoEncoderConfig(Frozen):
 InnerFlow = Annotated[JointConfig | CouplingConfig, Field(discriminator="family")]
 
 
-class Detail(Frozen):
-    """What the latent u leaves open: a code v of `size` numbers, and a coupling flow of v given u."""
-
-    size: Positive = 64
-    flow: CouplingConfig
-
-
 class LatentConfig(Frozen):
     """Latent flow (GLF, Xiao 2019b): an auto-encoder and a flow on its latents.
 
     `gradient` "stop": the likelihood does not reach the encoder, as published; "through": it does, and the latent must
-    be normalised, else it collapses. `detail` is a second code that is independent of the condition given the latent.
-    The data and the condition of the inner flows are filled in from the outer ones.
+    be normalised, else it collapses. The inner flow's data and condition are filled in from the outer ones.
     """
 
     family: Literal["latent"] = "latent"
@@ -333,7 +325,6 @@ class LatentConfig(Frozen):
     gradient: Literal["stop", "through"] = "stop"
     normalize: bool = True
     flow: InnerFlow
-    detail: Detail | None = None
     seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
 
     @model_validator(mode="before")
@@ -348,11 +339,7 @@ class LatentConfig(Frozen):
             inner.setdefault("preprocessing", ())
         if "condition" in values:
             inner.setdefault("condition", values["condition"])
-        filled = {**values, "flow": inner}
-        if isinstance(detail := values.get("detail"), dict) and isinstance(detail.get("flow", {}), dict):
-            known = {"data": {"shape": (detail.get("size", 64),)}, "condition": {"kind": "vector", "size": latent}}
-            filled["detail"] = {**detail, "flow": {"preprocessing": (), **known, **detail.get("flow", {})}}
-        return filled
+        return {**values, "flow": inner}
 
     @model_validator(mode="after")
     def _consistent(self) -> LatentConfig:
@@ -364,18 +351,6 @@ class LatentConfig(Frozen):
             raise ValueError("flow.condition: expected the same condition as the model's")
         if self.gradient == "through" and not self.normalize:
             raise ValueError("normalize: gradient 'through' needs a normalised latent, else it collapses")
-        return self
-
-    @model_validator(mode="after")
-    def _detail_fits(self) -> LatentConfig:
-        if self.detail is None:
-            return self
-        if not self.autoencoder.decoder_channels:
-            raise ValueError("detail: needs a convolutional decoder, set autoencoder.decoder_channels")
-        if self.detail.flow.data != Data(shape=(self.detail.size,)):
-            raise ValueError(f"detail.flow.data: expected shape ({self.detail.size},), the size of the detail")
-        if self.detail.flow.condition != VectorCondition(size=self.autoencoder.latent):
-            raise ValueError(f"detail.flow.condition: expected a vector of {self.autoencoder.latent}, the latent")
         return self
 
 

@@ -1,16 +1,13 @@
-"""The phases of a latent flow: a classifier to look with, auto-encoder, flow, decoder, the flow of the details."""
+"""The phases of a latent flow: a classifier to look with, auto-encoder, flow, decoder."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from flows.models.detail import Detail
 from flows.models.latent import LatentFlow
 from model_store.signature import LabelCondition
 from training.datasets.base import Dataset
 from training.errors import RecipeError
-from training.objectives.conditional_likelihood import ConditionalLikelihood
 from training.objectives.likelihood import likelihood
 from training.objectives.likelihood_through_encoder import LikelihoodThroughEncoder
 from training.objectives.noisy_latents import NoisyLatents
@@ -27,7 +24,7 @@ ENCODED_ROWS = 1000
 
 
 class LatentPhases:
-    """What a recipe asks for, in order: perception, autoencoder, flow, settling, decoder, detail.
+    """What a recipe asks for, in order: perception, autoencoder, flow, settling, decoder.
 
     Auto-encoder and flow are one phase where the likelihood reaches the encoder. Raises RecipeError when a phase lacks
     another that it needs.
@@ -37,10 +34,6 @@ class LatentPhases:
         self.fit, self.seed = recipe.fit, recipe.seed
         self.model, self.splits = model, splits
         self.perception = self._fresh_perception(dataset)
-        if model.detail is not None and self.fit.decoder is None:
-            raise RecipeError("fit.decoder: expected the settings of a fit; the code of model.detail is fitted there")
-        if model.detail is None and self.fit.detail is not None:
-            raise RecipeError("fit.detail: needs model.detail, the code whose flow it fits")
         if model.config.gradient == "stop" and self.fit.settling is not None:
             raise RecipeError("fit.settling: with model.gradient stop the flow has latents that keep still as it is")
 
@@ -60,8 +53,6 @@ class LatentPhases:
             planned += self._two_stages()
         if perception is not None and fit.decoder is not None:
             planned.append(self._decoder(perception, fit.decoder))
-        if model.detail is not None:
-            planned.append(self._detail(model.detail, fit.detail or Loop()))
         return planned
 
     def _two_stages(self) -> list[Phase]:
@@ -92,30 +83,10 @@ class LatentPhases:
         """On images whose condition is their latent."""
 
         def prepare(device: torch.device) -> Prepared:
-            rows = self.splits.to(device).each(lambda images: Rows(images.x, self._embedded(images)[0]))
+            rows = self.splits.to(device).each(lambda images: Rows(images.x, self._latents(images, 1).x))
             return Prepared(PerceivedReconstruction(self.model, perception, stage), rows.train, rows.validation)
 
         return Phase("decoder", stage, prepare)
-
-    def _detail(self, detail: Detail, stage: Loop) -> Phase:
-        """On codes of details whose condition is the latent."""
-
-        def prepare(device: torch.device) -> Prepared:
-            rows = self.splits.to(device).each(lambda images: Rows(*reversed(self._embedded(images))))
-            detail.flow.fit_preprocessing(rows.train.x, rows.train.condition)
-            objective = NoisyLatents(ConditionalLikelihood(detail.flow), stage.latent_noise, of_condition=True)
-            return Prepared(objective, rows.train, rows.validation)
-
-        return Phase("detail", stage, prepare)
-
-    @torch.no_grad()
-    def _embedded(self, rows: Rows) -> list[Tensor]:
-        """u of every row, and v where there is a detail."""
-        self.model.eval()
-        starts = range(0, len(rows), ENCODED_ROWS)
-        embedding = torch.cat([self.model.embed(rows.slice(start, start + ENCODED_ROWS).x) for start in starts])
-        latent = self.model.config.autoencoder.latent
-        return list(embedding.split([latent, embedding.shape[1] - latent], 1))
 
     @torch.no_grad()
     def _latents(self, rows: Rows, copies: int) -> Rows:

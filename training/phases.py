@@ -12,7 +12,7 @@ from training.phase import Phase, Splits
 from training.recipe import Recipe
 from training.rows import Rows
 
-PHASES = ("perception", "autoencoder", "flow", "settling", "decoder", "detail")
+PHASES = ("perception", "autoencoder", "flow", "settling", "decoder")
 
 
 def phases(recipe: Recipe, dataset: Dataset, model: Model) -> list[Phase]:

@@ -46,9 +46,8 @@ class Fit(Loop):
     """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent.
 
     Latent flows of labelled images may begin with the fit of a small classifier, `perception`, for its features alone,
-    and end with one of the `decoder` alone, while encoder and flow stay as they are. A code of details, in models
-    that have one, is fitted with the `decoder`, and the flow of that code last of all: `detail`. `settling` fits the
-    flow alone once more, where the likelihood reaches the encoder: to the latents of an encoder that now keeps still.
+    and end with one of the `decoder` alone, while encoder and flow stay as they are. `settling` fits the flow
+    alone once more where the likelihood reaches the encoder: to the latents of an encoder that now keeps still.
 
     `padding` noise of joint flows is drawn afresh in every step or fixed per row. `reconstruction` weighs the
     squared error beside the likelihood that reaches the encoder; only the share `reconstructed` of each batch is
@@ -64,4 +63,3 @@ class Fit(Loop):
     perception: Loop | None = None
     settling: Loop | None = None
     decoder: Loop | None = None
-    detail: Loop | None = None

@@ -12,12 +12,15 @@ from torch.nn import functional
 from flows.config import AutoEncoderConfig
 from flows.models.gradients import CELL, ORIENTATIONS, GradientStem
 
+LIMIT = 1_000_000
+
 
 class AutoEncoder(nn.Module):
     """u = encoder(x), x_hat = sigmoid(decoder(u)); x is (rows, C, H, W), u is (rows, latent).
 
     With `normalize` the latent is batch-normalised without affine: in training by the batch's statistics, else by
-    running ones. `gradients` is the fixed view that the decoder's second head predicts, None without that head.
+    running ones. `gradients` is the fixed view that the decoder's second head predicts, None without that head. Raises
+    ValueError when there are more than a million parameters.
     """
 
     def __init__(self, shape: tuple[int, ...], config: AutoEncoderConfig, normalize: bool) -> None:
@@ -30,15 +33,18 @@ class AutoEncoder(nn.Module):
         self.gradients = GradientStem(shape).gradients if config.predict_gradients else None
         if config.predict_gradients:
             self.gradient_head = DenseHead(width, (ORIENTATIONS * shape[0], shape[1] // CELL, shape[2] // CELL))
+        count = sum(parameter.numel() for parameter in self.parameters())
+        if count > LIMIT:
+            raise ValueError(f"autoencoder: expected at most {LIMIT} parameters, this configuration has {count}")
 
     def encode(self, x: Tensor) -> Tensor:
         """Images in [0, 1] to latents."""
         latent: Tensor = self.normalization(self.encoder(x))
         return latent
 
-    def decode(self, latent: Tensor, detail: Tensor | None = None) -> Tensor:
-        """Latents to images in (0, 1); `detail` is what a code of details adds to the first map of the decoder."""
-        return torch.sigmoid(self.decoder(self.trunk(latent), detail))
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latents to images in (0, 1)."""
+        return torch.sigmoid(self.decoder(self.trunk(latent)))
 
     def decode_gradients(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Latents to images in (0, 1) and the predicted oriented gradients; only with `predict_gradients`."""
@@ -77,7 +83,7 @@ class DenseHead(nn.Module):
         self.linear = nn.Linear(features, math.prod(shape))
         self.shape = shape
 
-    def forward(self, hidden: Tensor, detail: None = None) -> Tensor:
+    def forward(self, hidden: Tensor) -> Tensor:
         """(rows, features) to (rows, *shape)."""
         return self.linear(hidden).unflatten(1, self.shape)
 
@@ -98,11 +104,9 @@ class ConvolutionalHead(nn.Module):
             layers += [nn.ConvTranspose2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
         self.maps = nn.Sequential(*layers, nn.ConvTranspose2d(config.decoder_channels[-1], channels, 4, 2, 1))
 
-    def forward(self, hidden: Tensor, detail: Tensor | None = None) -> Tensor:
+    def forward(self, hidden: Tensor) -> Tensor:
         """(rows, width) to logits (rows, C, H, W), cropped where H or W is not a multiple of the scale."""
-        first = self.dense[0](hidden)
-        seed = self.dense[1:](first if detail is None else first + detail)
-        logits: Tensor = self.maps(seed.unflatten(1, self.seed))
+        logits: Tensor = self.maps(self.dense(hidden).unflatten(1, self.seed))
         return logits[:, :, : self.height, : self.width]
 
 

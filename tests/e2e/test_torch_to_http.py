@@ -18,15 +18,7 @@ from tests.service.harness import running
 from training.export import export
 from training.signature import signature_of
 
-NAMES = (
-    "joint-label",
-    "joint-vector",
-    "joint-without-padding",
-    "coupling-vector",
-    "coupling-image",
-    "latent-joint",
-    "latent-detail",
-)
+NAMES = ("joint-label", "joint-vector", "joint-without-padding", "coupling-vector", "coupling-image", "latent-joint")
 ROWS, DRAWS = 5, 8
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from training.objectives.base import Objective, Terms
 from training.rows import Batch
 
 
 class NoisyLatents:
-    """The likelihood of u + nu e with e ~ N(0, I), and of a condition that is a latent itself with the same noise.
+    """The likelihood of u + nu e, e ~ N(0, I), for the u of the rows.
 
     The noise is that with which encoder and decoder were fitted. It is there in validation too: the density of noisy
     latents is bounded, and what is drawn from it is what the decoder knows.
     """
 
-    def __init__(self, likelihood: Objective, latent_noise: float, *, of_condition: bool = False) -> None:
-        self.likelihood, self.latent_noise, self.of_condition = likelihood, latent_noise, of_condition
+    def __init__(self, likelihood: Objective, latent_noise: float) -> None:
+        self.likelihood, self.latent_noise = likelihood, latent_noise
 
     @property
     def module(self) -> nn.Module:
@@ -29,14 +29,8 @@ class NoisyLatents:
         return self.likelihood(self._noisy(batch))
 
     def start(self, batch: Batch) -> None:
-        """As the likelihood starts."""
+        """As the likelihood starts, which leaves alone what is initialised."""
         self.likelihood.start(self._noisy(batch))
 
     def _noisy(self, batch: Batch) -> Batch:
-        condition = batch.condition
-        if self.of_condition and condition is not None:
-            condition = self._moved(condition)
-        return Batch(self._moved(batch.x), condition, batch.rows)
-
-    def _moved(self, latent: Tensor) -> Tensor:
-        return latent + self.latent_noise * torch.randn_like(latent)
+        return Batch(batch.x + self.latent_noise * torch.randn_like(batch.x), batch.condition, batch.rows)

@@ -71,14 +71,6 @@ CATALOGUE: dict[str, Architecture] = {
         },
         flow={"family": "joint", **SMALL},
     ),
-    "latent-detail": LatentConfig(
-        data=DIGITS,
-        condition=LABEL,
-        autoencoder=AUTOENCODER,
-        gradient="through",
-        flow={"family": "joint", **SMALL},
-        detail={"size": 5, "flow": {"mixing": "lu", **SMALL}},
-    ),
     "latent-coupling": LatentConfig(
         data=DIGITS, condition=VECTOR, autoencoder=AUTOENCODER, flow={"family": "coupling", **SMALL}
     ),

@@ -1,4 +1,4 @@
-"""The phases of a latent flow behind its first fit: the flow settles, details get a code, and the code a flow."""
+"""The phases of a latent flow behind its first fit: the flow settles, and the decoder is fitted to look right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from flows.models.latent import LatentFlow
 from tests.training.conftest import tiny
 from tests.training.small_models import LATENT, SMALL
 from training import datasets
@@ -22,8 +21,7 @@ from training.recipe import Recipe
 from training.rows import Batch
 
 STAGE: dict[str, Any] = {"batch": 64, "epochs": 2, "rate": 0.01}
-LAST: dict[str, Any] = {"perception": STAGE, "decoder": STAGE | {"feature_weight": 50}, "detail": STAGE}
-DETAIL: dict[str, Any] = {"size": 4, "flow": {"blocks": 2, "conditioner": {"width": 16, "depth": 1}}}
+LAST: dict[str, Any] = {"settling": STAGE, "perception": STAGE, "decoder": STAGE | {"feature_weight": 50}}
 
 
 def recipe_of(fit_settings: dict[str, Any], **model: Any) -> Recipe:
@@ -58,23 +56,10 @@ def test_the_flow_alone_settles_on_the_latents_as_they_are(tmp_path: Path) -> No
     assert after.validation_loss == pytest.approx(min(losses(after.histories["settling"])))
 
 
-def test_the_code_is_fitted_with_the_decoder_and_its_flow_last(tmp_path: Path) -> None:
-    plain = fitted(tmp_path / "plain", recipe_of({}))
-    detailed = fitted(tmp_path / "detailed", recipe_of(LAST, detail=DETAIL))
-    assert list(detailed.histories) == ["perception", "flow", "decoder", "detail"]
-    assert falls(detailed.histories["decoder"]) and falls(detailed.histories["detail"])
-    was, now = plain.model.state_dict(), detailed.model.state_dict()
-    kept = [name for name in was if not name.startswith("autoencoder.decoder.")]
-    assert all(torch.equal(was[name], now[name]) for name in kept)  # so are labels and their likelihoods
-    fresh = fresh_model(recipe_of(LAST, detail=DETAIL), datasets.load(recipe_of({}).data)).state_dict()
-    moved = [name for name in now if name.startswith("detail.") and now[name].ndim > 1]
-    assert moved and not any(torch.equal(fresh[name], now[name]) for name in moved)
-
-
 def test_a_fit_with_all_phases_goes_on_where_it_stood(tmp_path: Path) -> None:
-    recipe = recipe_of(LAST | {"settling": STAGE}, detail=DETAIL)
+    recipe = recipe_of(LAST)
     whole = fitted(tmp_path / "whole", recipe)
-    for phase in ("detail", "decoder"):  # as if killed before it
+    for phase in ("decoder", "settling"):  # as if killed before it
         for file in (tmp_path / "whole" / phase).iterdir():
             file.unlink()
         again = fitted(tmp_path / "whole", recipe, resume=True)
@@ -82,7 +67,7 @@ def test_a_fit_with_all_phases_goes_on_where_it_stood(tmp_path: Path) -> None:
             assert torch.equal(value, whole.model.state_dict()[name]), (phase, name)
 
 
-def test_the_noise_moves_latents_and_only_such_conditions() -> None:
+def test_the_noise_moves_latents_and_leaves_their_conditions() -> None:
     class Seen:
         module = torch.nn.Identity()
 
@@ -93,42 +78,25 @@ def test_the_noise_moves_latents_and_only_such_conditions() -> None:
         def start(self, batch: Batch) -> None:
             self.batch = batch
 
+    seen = Seen()
     batch = Batch(torch.zeros(4000, 3), torch.zeros(4000, 2), torch.arange(4000))
-    for of_condition in (False, True):
-        seen = Seen()
-        noisy = NoisyLatents(seen, 0.5, of_condition=of_condition)
-        for ask in (noisy, noisy.start):
-            ask(batch)
-            assert seen.batch.x.std() == pytest.approx(0.5, rel=0.05)
-            assert seen.batch.condition is not None
-            assert (seen.batch.condition.std() > 0.4) == of_condition
+    noisy = NoisyLatents(seen, 0.5)
+    for ask in (noisy, noisy.start):
+        ask(batch)
+        assert seen.batch.x.std() == pytest.approx(0.5, rel=0.05)
+        assert seen.batch.condition is batch.condition
 
 
-@pytest.mark.parametrize(
-    ("fit_settings", "model", "message"),
-    [
-        ({}, {"detail": DETAIL}, r"fit\.decoder: expected the settings of a fit; the code of model\.detail"),
-        ({"detail": STAGE}, {}, r"fit\.detail: needs model\.detail"),
-        ({"settling": STAGE}, {"gradient": "stop"}, r"fit\.settling: with model\.gradient stop"),
-    ],
-)
-def test_a_phase_that_cannot_be_is_named(fit_settings: dict[str, Any], model: dict[str, Any], message: str) -> None:
-    recipe = recipe_of(fit_settings, **model)
+def test_a_flow_whose_encoder_keeps_still_has_settled() -> None:
+    recipe = recipe_of({"settling": STAGE}, gradient="stop")
     dataset = datasets.load(recipe.data)
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(RecipeError, match=r"fit\.settling: with model\.gradient stop"):
         phases(recipe, dataset, fresh_model(recipe, dataset))
 
 
-@pytest.mark.parametrize("phase", ["perception", "autoencoder", "settling", "decoder", "detail"])
+@pytest.mark.parametrize("phase", ["perception", "autoencoder", "settling", "decoder"])
 def test_models_of_other_families_have_no_such_phases(phase: str) -> None:
     recipe = tiny(data={"set": "digits"}, model=SMALL, fit={phase: STAGE})
     dataset = datasets.load(recipe.data)
     with pytest.raises(RecipeError, match=rf"fit\.{phase}: is a phase of the family latent, this model is of joint"):
         phases(recipe, dataset, fresh_model(recipe, dataset))
-
-
-def test_the_model_is_a_latent_flow_with_a_detail() -> None:
-    recipe = recipe_of(LAST, detail=DETAIL)
-    model = fresh_model(recipe, datasets.load(recipe.data))
-    assert isinstance(model, LatentFlow) and model.detail is not None
-    assert [part.name for part in model.latent] == ["z", "v", "detail"]
