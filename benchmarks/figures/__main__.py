@@ -15,6 +15,7 @@ from benchmarks.figures import epsilon as epsilon_row
 from benchmarks.figures import labels as labels_row
 from benchmarks.figures.fidelity import GOALS as IMAGE_SETS
 from benchmarks.figures.fidelity import fidelity as fidelity_row
+from benchmarks.figures.fit_times import fit_times as fit_times_row
 from benchmarks.figures.mixture import mixture as mixture_row
 from benchmarks.figures.style import style as style_row
 from benchmarks.figures.subject import Subject, Unmeasurable, present, subject
@@ -105,6 +106,18 @@ def style(
     with ExitStack() as stack:
         found = stack.enter_context(subject(Store.open(store), reference))
         _write(style_row(found, _command(), seed, latents), output)
+
+
+@app.command("fit-times")
+def fit_times(
+    references: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
+    store: StorePath = MODELS,
+    output: Output = RESULTS,
+) -> None:
+    """How long the fits of these versions took, or of all in the store."""
+    opened = Store.open(store)
+    found = [opened.resolve(name) for name in references or opened.models()]
+    _write(fit_times_row(opened, found, _command()), output)
 
 
 def _all(stack: ExitStack, store: Path, names: tuple[str, ...]) -> list[Subject]:

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.figures.calibration import calibration
 from benchmarks.figures.epsilon import epsilon, fit_at
 from benchmarks.figures.fidelity import fidelity
+from benchmarks.figures.fit_times import LIMIT_S, fit_times
 from benchmarks.figures.labels import labels
 from benchmarks.figures.mixture import mixture
 from benchmarks.figures.referee import judge, referee
@@ -123,3 +124,13 @@ def test_what_cannot_be_measured_is_said(store: Store) -> None:
         present(store, ("fashion-mnist",))
     with subject(store, "gaussian-mixture-eps-0.2") as found, pytest.raises(Unmeasurable, match="grey pictures"):
         style(found, "command")
+
+
+def test_fit_times_are_the_last_of_each_history(store: Store) -> None:
+    manifest = store.resolve("gaussian-mixture-eps-0.2")
+    *_, last = store.read(manifest, "training.csv").decode().splitlines()
+    seconds = float(last.split(",")[2])
+    page = fit_times(store, [manifest, store.resolve("mnist")], "")
+    assert [figure.value for figure in page.figures] == [pytest.approx(seconds), 0]
+    assert page.figures[0].note.startswith("flow ") and page.figures[0].goal == LIMIT_S
+    assert page.subjects[0]["version"] == "gaussian-mixture-eps-0.2@1"
