@@ -29,6 +29,7 @@ StorePath = Annotated[Path, typer.Option("--store", help="The model store")]
 Output = Annotated[Path, typer.Option("--output", help="Where the page goes")]
 Runs = Annotated[Path, typer.Option("--runs", help="Where networks that are fitted on the way are kept")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of samples")]
+RECIPES = ("gaussian-mixture", "digits", "digits-upscale", *labels_row.GOALS)
 MODELS, RESULTS, RUNS = Path("models"), PAGES, Path("runs/figures")
 
 
@@ -110,14 +111,14 @@ def style(
 
 @app.command("fit-times")
 def fit_times(
-    references: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
-    store: StorePath = MODELS,
+    recipes: Annotated[
+        list[str] | None, typer.Argument(help="Names or files; default: those behind the figures")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=2, help="Epochs of every phase that are fitted")] = 3,
     output: Output = RESULTS,
 ) -> None:
-    """How long the fits of these versions took, or of all in the store."""
-    opened = Store.open(store)
-    found = [opened.resolve(name) for name in references or opened.models()]
-    _write(fit_times_row(opened, found, _command()), output)
+    """How long whole fits take, from a few epochs of every phase."""
+    _write(fit_times_row(recipes or RECIPES, epochs, _command()), output)
 
 
 def _all(stack: ExitStack, store: Path, names: tuple[str, ...]) -> list[Subject]:

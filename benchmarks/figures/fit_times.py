@@ -1,42 +1,57 @@
-"""How long the recipes take: the clock of each version's own fit."""
+"""How long the recipes take: a few epochs of every phase, here and now, times the epochs of the recipe."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
-from benchmarks.figures.subject import facts
+import torch
+
 from benchmarks.record import Figure, Page
-from model_store import Manifest, Store
-from training.evaluation.history import read_history, stem
+from training import datasets, recipe
+from training.evaluation.history import read_history
+from training.fit import fit
 from training.phases import PHASES
+from training.recipe import Recipe
 
 LIMIT_S = 20 * 60
 
 
-def fit_times(store: Store, manifests: Sequence[Manifest], command: str) -> Page:
-    """Seconds of every version's fit, all of its phases, from the histories that it holds."""
+def fit_times(names: Sequence[str], epochs: int, command: str) -> Page:
+    """Seconds of a whole fit of each recipe, from `epochs` of each of its phases, of which the first only warms up."""
     figures = []
-    for manifest in manifests:
-        spent = {phase: seconds for phase in PHASES if (seconds := _seconds(store, manifest, phase))}
+    for name in names:
+        chosen = recipe.read(name)
+        spent = {phase: seconds * _epochs(chosen, phase) for phase, seconds in _per_epoch(name, epochs).items()}
         note = ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in spent.items())
-        quantity = f"{manifest.lineage.recipe}: seconds of the fit"
+        quantity = f"{chosen.name}: seconds of the fit"
         figures.append(Figure(quantity, sum(spent.values()), LIMIT_S, "lower", digits=0, note=note))
     return Page(
         name="fit-times",
         title="How long the recipes take",
         command=command,
         protocol=(
-            "Wall time as the fits themselves noted it, on the two cores of the machine below, which they had to "
-            "share with whatever else ran then: an upper bound of what a fit alone takes. Evaluation, export and "
-            "the download of data are not in it."
+            f"Wall time. {epochs} epochs of every phase were fitted in {torch.get_num_threads()} threads; an epoch "
+            "behind the first, times the number of them that the recipe has, is what the phase takes. Evaluation, "
+            "export and the download of data are not in it."
         ),
         figures=figures,
-        subjects=[facts(manifest) for manifest in manifests],
     )
 
 
-def _seconds(store: Store, manifest: Manifest, phase: str) -> float:
-    path = f"{stem(phase)}.csv"
-    if path not in {entry.path for entry in manifest.files}:
-        return 0.0
-    return read_history(store.read(manifest, path))[1]["seconds"][-1]
+def _per_epoch(name: str, epochs: int) -> dict[str, float]:
+    """Seconds of an epoch of each phase behind its first, validation included."""
+    chosen = recipe.read(name)
+    phases = [phase for phase in PHASES if phase == "flow" or getattr(chosen.fit, phase) is not None]
+    places = ("fit" if phase == "flow" else f"fit.{phase}" for phase in phases)
+    shortened = recipe.read(name, {f"{place}.epochs": epochs for place in places})
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = fit(shortened, datasets.load(shortened.data), Path(folder), say=lambda text: None)
+    seconds = {phase: read_history(content)[1]["seconds"] for phase, content in fitted.histories.items()}
+    return {phase: (clock[-1] - clock[0]) / (len(clock) - 1) for phase, clock in seconds.items()}
+
+
+def _epochs(chosen: Recipe, phase: str) -> int:
+    loop = chosen.fit if phase == "flow" else getattr(chosen.fit, phase)
+    return int(loop.epochs)

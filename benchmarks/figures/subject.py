@@ -46,20 +46,15 @@ class Subject:
 
     def facts(self) -> dict[str, str]:
         """A row of the page's table of versions."""
-        return facts(self.manifest)
-
-
-def facts(manifest: Manifest) -> dict[str, str]:
-    """What a page says of a version."""
-    lineage = manifest.lineage
-    return {
-        "version": f"{manifest.name}@{manifest.version}",
-        "digest": f"`{manifest.digest[:12]}`",
-        "recipe": lineage.recipe,
-        "seed": str(lineage.seed),
-        "data digest": f"`{lineage.data_digest[:12]}`",
-        "fitted at commit": lineage.code_version,
-    }
+        lineage = self.manifest.lineage
+        return {
+            "version": self.name,
+            "digest": f"`{self.manifest.digest[:12]}`",
+            "recipe": lineage.recipe,
+            "seed": str(lineage.seed),
+            "data digest": f"`{lineage.data_digest[:12]}`",
+            "fitted at commit": lineage.code_version,
+        }
 
 
 @contextmanager

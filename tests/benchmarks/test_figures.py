@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,11 +127,11 @@ def test_what_cannot_be_measured_is_said(store: Store) -> None:
         style(found, "command")
 
 
-def test_fit_times_are_the_last_of_each_history(store: Store) -> None:
-    manifest = store.resolve("gaussian-mixture-eps-0.2")
-    *_, last = store.read(manifest, "training.csv").decode().splitlines()
-    seconds = float(last.split(",")[2])
-    page = fit_times(store, [manifest, store.resolve("mnist")], "")
-    assert [figure.value for figure in page.figures] == [pytest.approx(seconds), 0]
-    assert page.figures[0].note.startswith("flow ") and page.figures[0].goal == LIMIT_S
-    assert page.subjects[0]["version"] == "gaussian-mixture-eps-0.2@1"
+def test_fit_times_are_of_whole_fits_phase_by_phase(tmp_path: Path) -> None:
+    stage = {"batch": 100, "epochs": 7}
+    file = tmp_path / "small.yaml"
+    file.write_text(json.dumps(RECIPE | {"fit": stage | {"autoencoder": stage | {"epochs": 30}}}))
+    (figure,) = fit_times([str(file)], 2, "").figures
+    times = dict(part.split() for part in figure.note.split(", "))
+    assert list(times) == ["autoencoder", "flow"] and figure.goal == LIMIT_S
+    assert sum(map(float, times.values())) == pytest.approx(figure.value, abs=1.1) and figure.value > 0
