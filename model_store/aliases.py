@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Literal
 
@@ -84,12 +85,8 @@ class Aliases:
 
         With `expected_generation` a compare-and-swap that raises AliasConflict when somebody else was first.
         """
-        if expected_generation is not None:
-            return self._write(name, alias, AliasRecord(version=version, digest=digest), expected_generation)
-        for _ in range(_ATTEMPTS):
-            with suppress(AliasConflict):
-                return self.move(name, alias, version, digest, self.generation(name, alias))
-        raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
+        record = AliasRecord(version=version, digest=digest)
+        return self._swap(name, alias, lambda last: self._write(name, alias, record, last), expected_generation)
 
     def remove(self, name: str, alias: str, expected_generation: int | None = None) -> int:
         """Point an alias nowhere; the new generation. A later move, or a rollback, brings it back.
@@ -97,25 +94,24 @@ class Aliases:
         With `expected_generation` a compare-and-swap that raises AliasConflict when somebody else was first. Raises
         UnknownVersion where it points nowhere already.
         """
-        if expected_generation is not None:
+
+        def removed(last: int) -> int:
             if self.current(name, alias) is None:
                 raise UnknownVersion(f"model {name!r} has no alias {alias!r}: it has {sorted(self.all_current(name))}")
-            return self._write(name, alias, AliasRemoval(), expected_generation)
-        for _ in range(_ATTEMPTS):
-            with suppress(AliasConflict):
-                return self.remove(name, alias, self.generation(name, alias))
-        raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
+            return self._write(name, alias, AliasRemoval(), last)
+
+        return self._swap(name, alias, removed, expected_generation)
 
     def promote(self, name: str, alias: str, version: int, digest: str) -> None:
         """Move an alias up to a version, never down from a higher one that was published meanwhile."""
-        for _ in range(_ATTEMPTS):
-            generation, current = self.generation(name, alias), self.current(name, alias)
+
+        def promoted(last: int) -> int:
+            current = self.current(name, alias)
             if current is not None and current.version > version:
-                return
-            with suppress(AliasConflict):
-                self.move(name, alias, version, digest, generation)
-                return
-        raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
+                return last
+            return self._write(name, alias, AliasRecord(version=version, digest=digest), last)
+
+        self._swap(name, alias, promoted)
 
     def rollback(self, name: str, alias: str) -> int:
         """Point an alias back to where it was before its last move that was not undone yet; the version.
@@ -142,6 +138,15 @@ class Aliases:
             else:
                 moves = [move for move in moves if move[0] <= record.restores]
         return moves
+
+    def _swap(self, name: str, alias: str, attempt: Callable[[int], int], expected: int | None = None) -> int:
+        """`attempt` on the last generation, and again when somebody else was first; only once if it is `expected`."""
+        if expected is not None:
+            return attempt(expected)
+        for _ in range(_ATTEMPTS):
+            with suppress(AliasConflict):
+                return attempt(self.generation(name, alias))
+        raise AliasConflict(f"alias {name}@{alias}: somebody else keeps moving it")
 
     def _write(self, name: str, alias: str, record: Move, expected_generation: int) -> int:
         current = self.generation(name, alias)
