@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=16_384)]
+Depth = Annotated[int, Field(ge=1, le=256)]
 Shape = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)]
 Levels = Annotated[int, Field(ge=2, le=256)]
 Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
@@ -20,7 +22,7 @@ Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
 class Frozen(BaseModel):
     """An immutable record that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Data(Frozen):
@@ -152,8 +154,8 @@ class Conditioner(Frozen):
     """The network inside each coupling: `depth` hidden layers (mlp) or blocks (residual) of `width`."""
 
     kind: Literal["mlp", "residual"] = "mlp"
-    width: Positive = 128
-    depth: Positive = 2
+    width: Width = 128
+    depth: Depth = 2
     activation: Activation = "relu"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -175,7 +177,7 @@ class Flow(Frozen):
     data: Data
     condition: ConditionConfig = NoCondition()
     preprocessing: Annotated[tuple[Step, ...] | None, Field(validate_default=True)] = None
-    blocks: Positive = 6
+    blocks: Depth = 6
     coupling: Coupling = Affine()
     conditioner: Conditioner = Conditioner()
     actnorm: bool = True
