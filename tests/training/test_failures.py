@@ -73,7 +73,7 @@ def recipe_file(tmp_path: Path) -> Path:
 def test_options_that_cannot_be(tmp_path: Path, recipe_file: Path, options: tuple[str, ...], message: str) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    given = {"--store": tmp_path / "store", "--run-dir": tmp_path / "run"}
+    given: dict[str, object] = {"--store": tmp_path / "store", "--run-dir": tmp_path / "run"}
     given |= dict(zip(options[::2], (option.format(file=file) for option in options[1::2]), strict=True))
     result = run("fit", recipe_file, *(part for option in given.items() for part in option))
     assert result.exit_code == 2, result.output
