@@ -163,8 +163,8 @@ class Conditioner(Frozen):
 class ImageEncoder(Frozen):
     """The convolutional encoder of an image condition: one stride-2 level per entry of `channels`."""
 
-    channels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (16, 32)
-    features: Positive = 32
+    channels: Annotated[tuple[Width, ...], Field(min_length=1)] = (16, 32)
+    features: Width = 32
 
 
 class Flow(Frozen):
@@ -212,7 +212,7 @@ class JointConfig(Flow):
 
     family: Literal["joint"] = "joint"
     epsilon: Annotated[float, Field(gt=0)] = 0.1
-    padding: Annotated[int | None, Field(ge=0, validate_default=True)] = None
+    padding: Annotated[int | None, Field(ge=0, le=16_384, validate_default=True)] = None
     padding_sigma: Annotated[float, Field(gt=0)] = 0.05
 
     @field_validator("padding")
@@ -283,18 +283,18 @@ class AutoEncoderConfig(Frozen):
     predicts the oriented gradients, for training only.
     """
 
-    latent: Positive = 20
+    latent: Width = 20
     stem: Literal["pixels", "gradients"] = "pixels"
-    channels: tuple[Positive, ...] = (32, 64, 128)
+    channels: tuple[Width, ...] = (32, 64, 128)
     kernels: tuple[Literal[3, 4], ...] = (4, 3, 3)
     strides: Annotated[tuple[Literal[1, 2], ...] | None, Field(validate_default=True)] = None
-    residual: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 0)
-    dense: tuple[Positive, ...] = ()
+    residual: tuple[Annotated[int, Field(ge=0, le=256)], ...] = (0, 1, 0)
+    dense: tuple[Width, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    decoder_dense: tuple[Positive, ...] = ()
-    seed_channels: Positive = 32
-    decoder_channels: tuple[Positive, ...] = (64, 32)
-    decoder_residual: Annotated[int, Field(ge=0)] = 0
+    decoder_dense: tuple[Width, ...] = ()
+    seed_channels: Width = 32
+    decoder_channels: tuple[Width, ...] = (64, 32)
+    decoder_residual: Annotated[int, Field(ge=0, le=256)] = 0
     predict_gradients: bool = False
 
     @field_validator("strides")

@@ -162,7 +162,11 @@ def _find(folder: Path, identity: dict[str, Any]) -> None:
     record = folder / RUN
     if not record.exists():
         raise FitError(f"--resume: there is no fit to go on with in {folder}")
-    changed = differences(_with_defaults(json.loads(record.read_text())), json.loads(json.dumps(identity)))
+    try:
+        before = json.loads(record.read_text())
+    except ValueError as error:
+        raise FitError(f"--resume: {record} is damaged ({error}); without --resume the fit begins anew") from error
+    changed = differences(_with_defaults(before), json.loads(json.dumps(identity)))
     if changed:
         raise FitError(f"--resume: the fit in {folder} was started with other settings: {'; '.join(changed)}")
 

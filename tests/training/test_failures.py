@@ -67,6 +67,7 @@ def recipe_file(tmp_path: Path) -> Path:
             ("--set", "model.conditioner.width=1000000"),
             "model.conditioner.width: Input should be less than or equal to",
         ),
+        (("--set", "model.padding=1000000"), "model.padding: Input should be less than or equal to 16384"),
         (("--set", "model.epsilon=.inf"), "model.epsilon: Input should be a finite number"),
     ],
 )
@@ -109,6 +110,12 @@ def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
     with small_disk(), pytest.raises(OSError, match="could not be written"):
         fitted(tiny(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_damaged_record_is_said(tmp_path: Path) -> None:
+    (tmp_path / RUN).write_text('{"recipe": ')
+    with pytest.raises(FitError, match=r"--resume: .*run.json is damaged"):
+        fitted(tiny(), tmp_path, resume=True)
 
 
 class FullAfter(Callback):
