@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=16_384)]
+Depth = Annotated[int, Field(ge=1, le=256)]
 Shape = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)]
 Levels = Annotated[int, Field(ge=2, le=256)]
 Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
@@ -20,7 +22,7 @@ Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
 class Frozen(BaseModel):
     """An immutable record that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Data(Frozen):
@@ -152,8 +154,8 @@ class Conditioner(Frozen):
     """The network inside each coupling: `depth` hidden layers (mlp) or blocks (residual) of `width`."""
 
     kind: Literal["mlp", "residual"] = "mlp"
-    width: Positive = 128
-    depth: Positive = 2
+    width: Width = 128
+    depth: Depth = 2
     activation: Activation = "relu"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -161,8 +163,8 @@ class Conditioner(Frozen):
 class ImageEncoder(Frozen):
     """The convolutional encoder of an image condition: one stride-2 level per entry of `channels`."""
 
-    channels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (16, 32)
-    features: Positive = 32
+    channels: Annotated[tuple[Width, ...], Field(min_length=1)] = (16, 32)
+    features: Width = 32
 
 
 class Flow(Frozen):
@@ -175,7 +177,7 @@ class Flow(Frozen):
     data: Data
     condition: ConditionConfig = NoCondition()
     preprocessing: Annotated[tuple[Step, ...] | None, Field(validate_default=True)] = None
-    blocks: Positive = 6
+    blocks: Depth = 6
     coupling: Coupling = Affine()
     conditioner: Conditioner = Conditioner()
     actnorm: bool = True
@@ -210,7 +212,7 @@ class JointConfig(Flow):
 
     family: Literal["joint"] = "joint"
     epsilon: Annotated[float, Field(gt=0)] = 0.1
-    padding: Annotated[int | None, Field(ge=0, validate_default=True)] = None
+    padding: Annotated[int | None, Field(ge=0, le=16_384, validate_default=True)] = None
     padding_sigma: Annotated[float, Field(gt=0)] = 0.05
 
     @field_validator("padding")
@@ -281,18 +283,18 @@ class AutoEncoderConfig(Frozen):
     predicts the oriented gradients, for training only.
     """
 
-    latent: Positive = 20
+    latent: Width = 20
     stem: Literal["pixels", "gradients"] = "pixels"
-    channels: tuple[Positive, ...] = (32, 64, 128)
+    channels: tuple[Width, ...] = (32, 64, 128)
     kernels: tuple[Literal[3, 4], ...] = (4, 3, 3)
     strides: Annotated[tuple[Literal[1, 2], ...] | None, Field(validate_default=True)] = None
-    residual: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 0)
-    dense: tuple[Positive, ...] = ()
+    residual: tuple[Annotated[int, Field(ge=0, le=256)], ...] = (0, 1, 0)
+    dense: tuple[Width, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    decoder_dense: tuple[Positive, ...] = ()
-    seed_channels: Positive = 32
-    decoder_channels: tuple[Positive, ...] = (64, 32)
-    decoder_residual: Annotated[int, Field(ge=0)] = 0
+    decoder_dense: tuple[Width, ...] = ()
+    seed_channels: Width = 32
+    decoder_channels: tuple[Width, ...] = (64, 32)
+    decoder_residual: Annotated[int, Field(ge=0, le=256)] = 0
     predict_gradients: bool = False
 
     @field_validator("strides")

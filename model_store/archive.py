@@ -58,7 +58,8 @@ def export(store: Store, manifest: Manifest, path: Path) -> Path:
 def take_in(store: Store, path: Path, as_name: str | None) -> Manifest:
     """Publish the version in an archive; see Store.import_archive."""
     if not path.is_file():
-        raise BadArchive(f"{path}: expected an archive, there is no such file")
+        found = "this is no regular file" if path.exists() else "there is no such file"
+        raise BadArchive(f"{path}: expected an archive, {found}")
     with path.open("rb") as file:
         _check_size(file.fileno(), path)
         try:

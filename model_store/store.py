@@ -13,6 +13,7 @@ from model_store.errors import (
     AliasInUse,
     AmbiguousDigest,
     BadAlias,
+    BadArchive,
     BadManifest,
     BlobChanged,
     Deleted,
@@ -258,6 +259,8 @@ class Store:
         `as_name` publishes the content under another name as its next version instead.
         """
         paths = sorted(path.glob(f"*{archive.SUFFIX}")) if path.is_dir() else [path]
+        if not paths:
+            raise BadArchive(f"{path}: expected an archive, or a folder with some; it holds no *{archive.SUFFIX}")
         return [archive.take_in(self, one, as_name) for one in paths]
 
     # Inside

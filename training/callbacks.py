@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -76,9 +75,8 @@ class History(Callback):
         writer = csv.DictWriter(text, names)
         writer.writeheader()
         writer.writerows(self.rows)
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        partial.write_text(text.getvalue())
-        partial.replace(self.path)
+        with checkpoint_io.whole(self.path) as partial:
+            partial.write_text(text.getvalue())
 
     def state_dict(self) -> dict[str, Any]:
         """Rows and time so far."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,31 @@ TREE = "tree"
 
 
 def save(tree: Any, path: Path) -> None:
-    """Write nested dicts, lists, tuples, scalars and tensors. Raises TypeError that names anything else."""
+    """Write nested dicts, lists, tuples, scalars and tensors.
+
+    Raises TypeError that names anything else, and OSError where the disk does not take it; an older file then stays.
+    """
     tensors: dict[str, torch.Tensor] = {}
     description = json.dumps(_describe(tree, "", tensors))
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, partial, metadata={TREE: description})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with whole(path) as partial:
+        try:
+            save_file(tensors, partial, metadata={TREE: description})
+        except SafetensorError as error:
+            raise OSError(f"{path}: the checkpoint could not be written ({error})") from error
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to. It is moved over `path` in the end, or removed where that fails."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Any:

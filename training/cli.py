@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,9 +13,10 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from model_store.errors import StoreError
 from training import recipe as recipes
 from training.annotated import annotated
-from training.errors import TrainingError
+from training.errors import TrainingError, plain
 
 app = typer.Typer(
     help="Fit conditional normalizing flows from recipes, evaluate them and publish them into a model store.",
@@ -44,10 +47,8 @@ def fit(
     condition: Annotated[str | None, typer.Option("--condition", help="Table: those of the condition")] = None,
 ) -> None:
     """Fit a recipe; with --publish evaluate the exported version and publish it."""
-    try:
+    with _refusals():
         _fit(_recipe(recipe, settings, data, x, condition), store, publish, init, resume, device, run_dir)
-    except TrainingError as error:
-        _fail(error)
 
 
 def _fit(
@@ -60,15 +61,15 @@ def _fit(
     run_dir: Path | None,
 ) -> None:
     from inference.memory import keep_freed_blocks
-    from model_store import Store, StoreError
+    from model_store import Store
     from model_store.errors import BadName
     from model_store.names import check_name
     from training import datasets
     from training.callbacks import Interrupted
     from training.describing import describe
-    from training.fit import RUN
     from training.fit import fit as run
-    from training.folders import default_folder, fits_beside
+    from training.folders import default_folder, fits_beside, refuse_no_folder
+    from training.keeping import RUN, kept
     from training.progress import ProgressBar
     from training.publishing import publish as publish_version
     from training.publishing import warm_weights
@@ -91,6 +92,7 @@ def _fit(
             raise TrainingError(f"--init {init}: {error}") from error
         parents = (parent,)
     folder = run_dir or default_folder(chosen, dataset)
+    refuse_no_folder("--run-dir", folder)
     if resume and run_dir is None and not (folder / RUN).exists() and (others := fits_beside(folder, chosen, RUN)):
         named = ", ".join(map(str, others))
         raise TrainingError(f"--resume: there is no fit of these data in {folder}; --run-dir names another: {named}")
@@ -113,7 +115,7 @@ def _fit(
     if publish is None:
         console.print(f"weights and history are in {folder}; [bold]--publish NAME --resume[/] publishes them")
         return
-    with console.status("exporting and evaluating"):
+    with kept(folder), console.status("exporting and evaluating"):
         manifest = publish_version(
             fitted.model, chosen, dataset, store, publish, histories=fitted.histories, parents=parents
         )
@@ -130,21 +132,23 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("--output", help="Write card, pictures and tables here")] = None,
 ) -> None:
     """Evaluate a published version anew, on the data set of its recipe."""
-    try:
+    with _refusals():
         _evaluate(reference, settings, store, data, output)
-    except TrainingError as error:
-        _fail(error)
 
 
 def _evaluate(
     reference: str, settings: list[str] | None, store_path: Path, data: Path | None, output: Path | None
 ) -> None:
     from inference.errors import LoadError
-    from model_store import Store, StoreError
+    from model_store import Store
     from training import datasets
     from training.evaluation.evaluate import evaluate as run
+    from training.folders import refuse_no_folder
+    from training.keeping import AFTER_A_FIT
     from training.publishing import histories_of, load_reference
 
+    if output is not None:
+        refuse_no_folder("--output", output)
     store = Store.open(store_path)
     try:
         loaded, manifest = load_reference(store, reference)
@@ -171,8 +175,8 @@ def _evaluate(
         try:
             histories = histories_of(store, manifest)
             evaluation = run(loaded, dataset, chosen.evaluation, histories=histories, seed=chosen.seed)
-        except ValueError as error:
-            raise TrainingError(str(error)) from error
+        except AFTER_A_FIT as error:
+            raise TrainingError(f"{reference}: {plain(error)}") from error
     _metrics(evaluation.metrics)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -196,10 +200,8 @@ def show(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML file")], settings: Settings = None
 ) -> None:
     """A recipe with all its defaults."""
-    try:
+    with _refusals():
         text = annotated(recipes.changed(recipes.content_of(recipe), _settings(settings)))
-    except TrainingError as error:
-        _fail(error)
     if console.is_terminal:
         console.print(Syntax(text, "yaml", background_color="default"))
     else:
@@ -241,6 +243,11 @@ def _metrics(metrics: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _fail(error: TrainingError) -> NoReturn:
-    Console(stderr=True).print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
-    raise typer.Exit(2)
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a person can put right is said on stderr without a traceback, and the exit status is 2."""
+    try:
+        yield
+    except (TrainingError, StoreError, OSError) as error:
+        Console(stderr=True).print(f"[red]{escape(plain(error))}[/]", soft_wrap=True)
+        raise typer.Exit(2) from None

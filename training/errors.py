@@ -21,6 +21,17 @@ class FitError(TrainingError):
     """A fit that cannot go on."""
 
 
+def plain(error: Exception) -> str:
+    """What an error says, without the number of an operating system's one.
+
+    >>> plain(FileNotFoundError(2, "No such file or directory", "a.csv"))
+    'a.csv: No such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def nearest(name: str, names: list[str]) -> str:
     """A hint that ends an error message: the closest known name, or all of them.
 

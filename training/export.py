@@ -22,6 +22,7 @@ from flows.functions import Function, functions
 from flows.models.base import Model, Part
 from inference.graph_checks import WEIGHTS
 from model_store.manifest import GraphError, Probe
+from training.errors import TrainingError
 from training.graphs import WeightsFile, trace
 
 BATCH_SIZES = (1, 2, 7, 256)
@@ -31,7 +32,7 @@ PROBE = "probe.safetensors"
 Arrays = dict[str, np.ndarray]
 
 
-class ExportError(RuntimeError):
+class ExportError(TrainingError):
     """A graph disagrees with the model it was made from."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ from training.callbacks import BEST, HISTORY, LAST, Checkpoints, History, Interr
 from training.checkpoint_io import SafeCheckpointIO
 from training.datasets.base import Dataset
 from training.errors import FitError, RecipeError
+from training.keeping import RUN, begun, clear
 from training.modelling import fresh_model
 from training.module import FitModule
 from training.phase import Phase
-from training.phases import PHASES, phases
+from training.phases import phases
 from training.recipe import Recipe, check, differing, recorded
 
-RUN = "run.json"
+ABSURD = 1e6  # nats for each number of x
 
 
 @dataclass(frozen=True)
@@ -55,28 +55,37 @@ def fit(
     """Fit `recipe` on `dataset` in `folder`; with `resume` go on where the last checkpoint there stands.
 
     `initial` weights replace the fresh ones (a warm start). Raises FitError if the folder holds another fit, or if
-    the loss cannot be made finite; Interrupted after SIGINT or SIGTERM, when a checkpoint has been left.
+    the loss cannot be made finite, or is absurd, or the disk fails (it is OSError where there was no checkpoint yet);
+    nothing is left of a fit that came to no checkpoint, and one that is there goes only when the next begins.
+    Interrupted after SIGINT or SIGTERM, when a checkpoint has been left.
     """
-    place = torch.device(device)
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise FitError("--device cuda: no CUDA device is available")
+    place = _place(device)
     identity = {"recipe": recorded(recipe), "data": dataset.digest, "warm": initial is not None}
-    _open(folder, identity, resume)
+    if resume:
+        _find(folder, identity)
     model = fresh_model(recipe, dataset)
     if initial is not None:
         _warm_start(model, initial)
     model.to(place)
     seconds, loss, histories = 0.0, float("nan"), {}
-    for phase in phases(recipe, dataset, model):
-        inner = folder / phase.name
-        if initial is not None and phase.name == "autoencoder":
-            say("autoencoder: taken over from the initial weights")
-            continue
-        spent = _run(phase, inner, recipe.seed, place, initial is not None, callbacks, say)
-        seconds += spent
-        if phase.name in ("flow", "settling"):
-            loss = checkpoint_io.load(inner / BEST)["validation_loss"]
-        histories[phase.name] = (inner / HISTORY).read_bytes()
+    with begun(folder):
+        if not resume:
+            _begin(folder, identity)
+        for phase in phases(recipe, dataset, model):
+            inner = folder / phase.name
+            if initial is not None and phase.name == "autoencoder":
+                say("autoencoder: taken over from the initial weights")
+                continue
+            spent = _run(phase, inner, recipe.seed, place, initial is not None, callbacks, say)
+            seconds += spent
+            if phase.name in ("flow", "settling"):
+                loss = checkpoint_io.load(inner / BEST)["validation_loss"]
+            histories[phase.name] = (inner / HISTORY).read_bytes()
+    if abs(loss) > ABSURD * dataset.data.size:
+        raise FitError(
+            f"the validation loss is {loss:.3g} nats, which no density has: look for extreme values in the data, "
+            "lower fit.rate, or set fit.clip lower"
+        )
     model.eval()
     return Fitted(model.to("cpu"), folder, histories, seconds, loss)
 
@@ -139,23 +148,34 @@ def _trainer(phase: Phase, module: FitModule, device: torch.device, callbacks: l
     )
 
 
-def _open(folder: Path, identity: dict[str, Any], resume: bool) -> None:
-    """Make the folder this fit's own. Raises FitError if `resume` finds nothing, or another fit."""
+def _place(device: str) -> torch.device:
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
+        raise FitError(f"--device {device}: expected cpu, cuda, or cuda:N")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise FitError(f"--device {device}: no such CUDA device is available")
+    return torch.device(device if kind == "cuda" else "cpu")
+
+
+def _find(folder: Path, identity: dict[str, Any]) -> None:
+    """Raises FitError if there is no fit in the folder to go on with, or another one."""
     record = folder / RUN
-    if resume:
-        if not record.exists():
-            raise FitError(f"--resume: there is no fit to go on with in {folder}")
-        changed = differences(_with_defaults(json.loads(record.read_text())), json.loads(json.dumps(identity)))
-        if changed:
-            raise FitError(f"--resume: the fit in {folder} was started with other settings: {'; '.join(changed)}")
-        return
-    if record.exists():
-        record.unlink()
-        for inner in folder.iterdir():
-            if inner.is_dir() and inner.name in PHASES:
-                shutil.rmtree(inner)
+    if not record.exists():
+        raise FitError(f"--resume: there is no fit to go on with in {folder}")
+    try:
+        before = json.loads(record.read_text())
+    except ValueError as error:
+        raise FitError(f"--resume: {record} is damaged ({error}); without --resume the fit begins anew") from error
+    changed = differences(_with_defaults(before), json.loads(json.dumps(identity)))
+    if changed:
+        raise FitError(f"--resume: the fit in {folder} was started with other settings: {'; '.join(changed)}")
+
+
+def _begin(folder: Path, identity: dict[str, Any]) -> None:
+    """Make the folder this fit's own; an earlier fit there goes."""
+    clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(identity, indent=1))
+    (folder / RUN).write_text(json.dumps(identity, indent=1))
 
 
 def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,10 @@ def content_of(reference: str) -> dict[str, Any]:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise RecipeError(f"{reference}: there is no such file")
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{reference}: expected a YAML file in UTF-8 ({error})") from error
     elif reference in names():
         text = (resources.files("training.recipes") / f"{reference}.yaml").read_text()
     else:

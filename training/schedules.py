@@ -12,7 +12,7 @@ from model_store.signature import Frozen
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class Schedule(Frozen):
+class Schedule(Frozen, allow_inf_nan=False):
     """rate(t) = rate * factor(t), with t in [0, 1) the share of steps done.
 
     Every kind warms up over the first `warmup` of the steps, from `start`. Then: `constant` stays at 1; `cosine` falls

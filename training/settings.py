@@ -13,7 +13,7 @@ from training.schedules import Schedule
 Positive = Annotated[int, Field(ge=1)]
 
 
-class Loop(Frozen):
+class Loop(Frozen, allow_inf_nan=False):
     """One pass through the loop. An epoch is `steps_per_epoch` batches, or all of the training rows once.
 
     `clip` bounds the norm of the gradient; `average` is the decay of the moving average of the weights, which then is

@@ -103,7 +103,7 @@ def rewrite(
         for tensor, encoding in zip(read.initializers, _take_graph(content, result), strict=True):
             _place(tensor, encoding, path, external, weights, result)
     except GraphFormatError as error:
-        raise MalformedGraph(str(error), path) from None
+        raise MalformedGraph(f"expected an ONNX model; its bytes cannot be read as one ({error})", path) from None
     return result
 
 

@@ -133,7 +133,12 @@ def test_export_and_import(root: Path, tmp_path: Path) -> None:
     assert "mix@1" in run(tmp_path / "new", "import", archive).stdout
     assert Store.open(tmp_path / "new").resolve("mix").digest == Store.open(root).resolve("mix", 1).digest
     assert "other@1" in run(root, "import", archive, "--as", "other").stdout
-    assert "BadArchive" in run(root, "import", str(tmp_path / "none"), status=1).stderr
+    assert "there is no such file" in run(root, "import", str(tmp_path / "none"), status=1).stderr
+    os.mkfifo(tmp_path / "pipe")
+    assert "this is no regular file" in run(root, "import", str(tmp_path / "pipe"), status=1).stderr
+    (tmp_path / "empty").mkdir()
+    nothing = run(root, "import", str(tmp_path / "empty"), status=1)
+    assert nothing.stderr.startswith(f"BadArchive: {tmp_path / 'empty'}: expected an archive, or a folder with some")
 
 
 def test_delete_and_gc(root: Path) -> None:

@@ -76,3 +76,12 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
         checkpoint_io.save({"a": object()}, tmp_path / "a")
     assert checkpoint_io.load(tmp_path / "a") == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_is_written_by_half_goes_and_the_old_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("old")
+    with pytest.raises(OSError, match="disk"), checkpoint_io.whole(path) as partial:
+        partial.write_text("ne")
+        raise OSError("disk")
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("history.csv", "old")]

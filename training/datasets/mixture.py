@@ -16,7 +16,7 @@ CENTRES = np.array(
 )
 
 
-class MixtureData(Frozen):
+class MixtureData(Frozen, allow_inf_nan=False):
     """Equally many points per mode; the label is the mode."""
 
     set: Literal["gaussian-mixture"] = "gaussian-mixture"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -22,10 +20,10 @@ from model_store.signature import (
 )
 from training.datasets import table_checks, table_reading
 from training.datasets.base import Column, Dataset, Note, Split, split_rows
+from training.datasets.support import Support, supported
 from training.errors import DataError, nearest
 
 Names = tuple[str, ...]
-Support = Literal["real", "positive"] | tuple[float, float]
 LABEL_CLASSES = 20
 LEAST_ROWS = 50
 
@@ -57,10 +55,12 @@ class TableData(Frozen):
 
 def load(config: TableData) -> Dataset:
     """Read, check, detect, split. Raises DataError in plain words for what is unfit."""
-    if both := set(config.x) & set(config.condition):
-        raise DataError(f"{', '.join(sorted(both))}: named in both --x and --condition, so the condition leaks x")
+    _refuse_repeated(config)
     path = Path(config.file)
-    arrays, notes = _complete(config, table_reading.read(path, config.x + config.condition))
+    arrays = table_reading.read(path, config.x + config.condition)
+    _refuse_text(config, arrays)
+    table_checks.refuse_beyond_float32(arrays)
+    arrays, notes = _complete(config, arrays)
     rows = len(arrays[config.x[0]])
     if rows < LEAST_ROWS:
         why = "".join(f" ({note})" for note in notes)
@@ -81,6 +81,8 @@ def load(config: TableData) -> Dataset:
         condition.astype(np.float32) if condition is not None and condition.dtype == np.float64 else condition,
     )
     train, validation, test = split_rows(rows, config.validation, config.test, config.seed)
+    if isinstance(spec, LabelCondition) and condition is not None:
+        notes += table_checks.rare_classes(config.condition[0], spec.classes, condition, train)
     return Dataset(
         name=path.stem,
         data=data,
@@ -91,6 +93,29 @@ def load(config: TableData) -> Dataset:
         columns=tuple(columns + described),
         notes=tuple(notes),
     )
+
+
+def _refuse_repeated(config: TableData) -> None:
+    """Raises DataError for a name that is given twice."""
+    for option, names in (("--x", config.x), ("--condition", config.condition)):
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{repeated[0]}: named {names.count(repeated[0])} times in {option}, expected once")
+    if both := set(config.x) & set(config.condition):
+        raise DataError(f"{', '.join(sorted(both))}: named in both --x and --condition, so the condition leaks x")
+
+
+def _refuse_text(config: TableData, arrays: dict[str, np.ndarray]) -> None:
+    """Raises DataError that names the row and the cell of a text where numbers are needed."""
+    why = "x needs numbers, this column holds text; as a label it can be the --condition"
+    for name in config.x:
+        table_checks.refuse_text(name, arrays[name], why)
+    if config.kind == "vector" or (config.kind == "auto" and len(config.condition) > 1):
+        for name in config.condition:
+            table_checks.refuse_text(name, arrays[name], "holds text; a label stands alone in --condition")
+    elif config.kind == "auto" and config.condition:
+        (name,) = config.condition
+        why = "text among numbers; put a number there, or take the column as a label with --set data.kind=label"
+        table_checks.refuse_text(name, arrays[name], why, most=0.5)
 
 
 def _complete(config: TableData, arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -119,55 +144,18 @@ def _leaks(config: TableData, found: list[str]) -> list[str]:
 
 def _data(config: TableData, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, ArraySpec, list[Column]]:
     """x, its spec, and what was found out. Columns stay float64 here."""
-    for name, array in arrays.items():
-        if array.dtype == object:
-            raise DataError(f"{name}: x needs numbers, this column holds text; as a label it can be the --condition")
     if any(array.ndim > 2 for array in arrays.values()):
         if len(arrays) > 1:
             raise DataError(f"--x: images stand alone, got {', '.join(arrays)}")
         ((name, array),) = arrays.items()
         images, spec = _image(name, array)
         return images, spec, [Column(name, "x", f"image {spec.shape}", float(images.min()), float(images.max()))]
-    names, values = _flattened(arrays)
+    names, values = _flattened(arrays, "x")
     if unknown := [name for name in config.support if name not in names]:
         raise DataError(f"data.support.{unknown[0]}: not a column of --x; {nearest(unknown[0], names)}")
-    table_checks.refuse_constant(names, values, "x")
     table_checks.refuse_dependent(names, values)
-    columns = [_supported(name, values[:, index], config.support.get(name)) for index, name in enumerate(names)]
+    columns = [supported(name, values[:, index], config.support.get(name)) for index, name in enumerate(names)]
     return values, ArraySpec(shape=(len(names),), names=tuple(names)), columns
-
-
-def _supported(name: str, values: np.ndarray, support: Support | None) -> Column:
-    low, high = float(values.min()), float(values.max())
-    column = Column(name, "x", "number", low, high)
-    if support is None:
-        if low > 0 and high < 1:
-            return replace(column, notes=(Note("inside (0, 1); to keep samples there:", _setting(name, "[0,1]")),))
-        if low > 0:
-            return replace(column, notes=(Note("positive; to keep samples so:", _setting(name, "positive")),))
-        return column
-    lower, upper = {"real": (None, None), "positive": (0.0, None)}[support] if isinstance(support, str) else support
-    if (lower is not None and low <= lower) or (upper is not None and high >= upper):
-        raise DataError(
-            f"data.support.{name}: its values reach from {low:g} to {high:g}, not strictly inside {support}"
-        )
-    if support == "real":
-        return column
-    shown = support if isinstance(support, str) else f"({lower:g}, {upper:g})"
-    return replace(column, lower=lower, upper=upper, notes=(Note(f"samples are kept within its support, {shown}"),))
-
-
-def _setting(name: str, support: str) -> str:
-    """The option that sets the support of one column; its name in quotes where a dotted key needs them.
-
-    >>> print(_setting("alcohol", "positive"))
-    --set data.support.alcohol=positive
-    >>> print(_setting("a.b", "positive"))
-    --set 'data.support."a.b"=positive'
-    """
-    quoted = '"' + name.replace('"', '""') + '"'
-    key = name if re.fullmatch(r'[^.="\s](?:[^.="]*[^.="\s])?', name) else quoted
-    return f"--set {shlex.quote(f'data.support.{key}={support}')}"
 
 
 def _jittered(x: np.ndarray, columns: list[Column], config: TableData) -> tuple[np.ndarray, list[Column]]:
@@ -229,8 +217,7 @@ def _condition(
         images, spec = _image(name, array)
         column = Column(name, "condition", f"image {spec.shape}", float(images.min()), float(images.max()))
         return images, ImageCondition(array=spec), [column]
-    names, values = _flattened(arrays)
-    table_checks.refuse_constant(names, values, "condition")
+    names, values = _flattened(arrays, "condition")
     columns = [
         Column(name, "condition", "number, standardised", float(column.min()), float(column.max()))
         for name, column in zip(names, values.T, strict=True)
@@ -272,18 +259,22 @@ def _label(name: str, array: np.ndarray) -> tuple[np.ndarray, ConditionSpec, lis
     return index.astype(np.int64), LabelCondition(classes=tuple(str(value) for value in values)), [column]
 
 
-def _flattened(arrays: dict[str, np.ndarray]) -> tuple[list[str], np.ndarray]:
-    """Columns (rows, n) in float64; an array of several columns gives its elements numbered names."""
+def _flattened(arrays: dict[str, np.ndarray], role: Literal["x", "condition"]) -> tuple[list[str], np.ndarray]:
+    """Columns (rows, n) in float64; an array of several columns gives its elements numbered names.
+
+    Raises DataError for images, and for columns that are constant, or are so once the model has standardised them.
+    """
     names: list[str] = []
-    parts = []
+    columns: list[np.ndarray] = []
     for name, array in arrays.items():
-        if array.dtype == object:
-            raise DataError(f"{name}: holds text; a label stands alone in --condition")
         if array.ndim > 2:
             raise DataError(f"{name}: an image stands alone, got shape {array.shape} beside other columns")
-        parts.append(array.reshape(len(array), -1).astype(np.float64))
         names += [name] if array.ndim == 1 else [f"{name}[{index}]" for index in range(array.shape[1])]
-    return names, np.concatenate(parts, axis=1)
+        columns += list(array.reshape(len(array), -1).T)
+    for name, column in zip(names, columns, strict=True):
+        table_checks.refuse_constant(name, column, role)
+        table_checks.refuse_unresolved(name, column)
+    return names, np.stack(columns, axis=1).astype(np.float64)
 
 
 def _image(name: str, array: np.ndarray) -> tuple[np.ndarray, ArraySpec]:

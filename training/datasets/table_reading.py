@@ -7,10 +7,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from training.datasets import csv_reading
 from training.errors import DataError, nearest
-
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "None"]
-SEPARATORS = {";": "';'", "\t": "a tab", "|": "'|'"}
 
 
 def read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -19,7 +17,7 @@ def read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     Raises DataError for a file that cannot be read, an unknown name (with the nearest), or unequal numbers of rows.
     """
     if not path.is_file():
-        raise DataError(f"data.file: {path} does not exist")
+        raise DataError(f"data.file: {path} {'is no file' if path.exists() else 'does not exist'}")
     match path.suffix.lower():
         case ".csv" | ".parquet":
             arrays = _columns(path, names)
@@ -37,21 +35,14 @@ def _columns(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     import polars as pl
 
     try:
-        if path.suffix.lower() == ".csv":
-            frame = pl.read_csv(path, infer_schema_length=None, null_values=MISSING)
-        else:
-            frame = pl.read_parquet(path)
+        columns = csv_reading.read(path, names) if path.suffix.lower() == ".csv" else pl.read_parquet(path).to_dict()
     except (pl.exceptions.PolarsError, OSError) as error:
-        if path.suffix.lower() == ".csv":
-            _refuse_separator(path)
         raise DataError(f"{path}: could not be read ({str(error).splitlines()[0]})") from error
-    if path.suffix.lower() == ".csv" and len(frame.columns) == 1 and frame.columns[0] not in names:
-        _refuse_separator(path)
-    _known(path, names, frame.columns)
+    _known(path, names, list(columns))
     arrays = {}
     for name in names:
-        column = frame[name]
-        if column.dtype.is_integer() and column.null_count() == 0:
+        column = columns[name]
+        if column.dtype.is_integer() and column.dtype != pl.Int128 and column.null_count() == 0:
             arrays[name] = column.to_numpy()
         elif column.dtype.is_numeric():
             arrays[name] = column.cast(pl.Float64).to_numpy()
@@ -60,18 +51,6 @@ def _columns(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         else:
             raise DataError(f"{path}: {name}: expected numbers or text, got {column.dtype}")
     return arrays
-
-
-def _refuse_separator(path: Path) -> None:
-    """Raises DataError if the header has no comma, but another sign that stands between columns."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        header = file.readline(10**6)
-    separator = max(SEPARATORS, key=header.count)
-    if "," not in header and separator in header:
-        raise DataError(
-            f"{path}: the separator seems to be {SEPARATORS[separator]}. Expected commas between the columns "
-            "(and points in decimal numbers): save it so"
-        )
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
