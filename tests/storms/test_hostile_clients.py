@@ -71,7 +71,7 @@ async def body_after_its_answer(wire: Wire) -> None:
 
 async def garbage_behind_a_request(wire: Wire) -> None:
     await wire.send(GOOD.whole + b"\0\xff garbage \r\n\r\n" * 50)
-    assert (await wire.rest())[:12] in (b"HTTP/1.1 200", b"HTTP/1.1 400", b"")  # a reset may overtake the answer
+    assert (await wire.rest())[:12] in (b"HTTP/1.1 200", b"")  # a reset may overtake the answer
 
 
 async def oversized_head(wire: Wire) -> None:
