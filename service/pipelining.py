@@ -19,15 +19,18 @@ from typing import Any, Literal
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.connection import Connection
+from service.problems import Problem
+from service.upgrades import OneProtocol
+from service.wire_refusals import no_request, on_the_wire
 
 SLICE_BYTES = 4096
 _NOTHING = memoryview(b"")
 
 
-class PipeliningProtocol(HttpToolsProtocol):
+class PipeliningProtocol(OneProtocol):
     """Begins a request when those before it are answered and their answers are being read."""
 
     flow: _Flow
@@ -35,7 +38,7 @@ class PipeliningProtocol(HttpToolsProtocol):
     """Which part of a request the parser is in."""
     _answering: RequestResponseCycle | None = None
     _held: tuple[RequestResponseCycle, ASGI3Application] | None = None
-    _refusal: str | None = None
+    _refusal: Problem | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Nothing is read yet."""
@@ -67,9 +70,9 @@ class PipeliningProtocol(HttpToolsProtocol):
     def parse(self, piece: memoryview) -> None:
         """The next bytes of requests."""
         try:
-            super().data_received(piece)  # type: ignore[arg-type]  # any buffer will do
-        except Exception:  # a target that is no URL, or not ASCII: the parser's callbacks raise through it
-            self.send_400_response("Invalid HTTP request received.")
+            self.feed(piece)
+        except Exception as error:  # also of the parser's callbacks: a target that is no URL, or not ASCII
+            self.refuse(no_request(error))
 
     def _parse_on(self) -> None:
         while self.flow.unparsed and not self.pipeline and self._refusal is None:
@@ -121,20 +124,24 @@ class PipeliningProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
         self._refuse()
 
-    def send_400_response(self, msg: str) -> None:
+    def refuse(self, problem: Problem) -> None:
         """Refuse what is no request, in its turn, and close. What comes after it is thrown away."""
-        self._refusal = msg
+        self._refusal = problem
         if self.part != "body":
             self._refuse()
         elif self.cycle is self._answering:  # it waits for the rest of its own body, which will not come
-            super().send_400_response(msg)
+            self._end_with(problem)
         else:
             self._forget_last()
             self._refuse()
 
     def _refuse(self) -> None:
         if self._refusal is not None and not self.busy and not self.transport.is_closing():
-            super().send_400_response(self._refusal)
+            self._end_with(self._refusal)
+
+    def _end_with(self, problem: Problem) -> None:
+        self.transport.write(on_the_wire(problem, self.server_state.default_headers))
+        self.transport.close()
 
     def _forget_last(self) -> None:
         if self.pipeline:

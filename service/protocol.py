@@ -8,6 +8,7 @@ from typing import Any
 
 from service.pipelining import PipeliningProtocol
 from service.settings import Settings
+from service.wire_refusals import long_head
 
 HEAD_BYTES = 65_536
 
@@ -46,7 +47,7 @@ class BoundedProtocol(PipeliningProtocol):
             self._start_clock()
         super().parse(piece)
         if self.part != "body" and self._head_bytes > HEAD_BYTES:
-            self.send_400_response("The request's head is too long.")
+            self.refuse(long_head(self.url if self.part == "head" else b"", HEAD_BYTES))
 
     def on_message_begin(self) -> None:
         """The rest of the head should come, also where its beginning came with the request before it."""
