@@ -21,6 +21,7 @@ from model_store.store import Store
 from service.admission import Admission
 from service.followed_keys import FollowedKeys
 from service.gate import Gate
+from service.head_requests import HeadAsGet
 from service.metrics import Metrics
 from service.middleware import Edge
 from service.openapi import openapi_of
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())
     app.openapi = openapi_of(app)  # type: ignore[method-assign]
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Shortcut, parts=parts)
     app.add_middleware(Gate, keys=keys, hosts=settings.hosts)
     app.add_middleware(Edge, metrics=parts.metrics)

@@ -148,8 +148,10 @@ async def answer_problem(request: Request, error: Exception) -> Response:
 async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Exception handler for what the router itself raises: 404 and 405."""
     status = getattr(error, "status_code", 500)
-    headers = getattr(error, "headers", None)
-    methods = f"this route takes {(headers or {}).get('Allow', 'other methods')}"
+    headers = dict(getattr(error, "headers", None) or {})
+    if "GET" in (allowed := headers.get("Allow", "").split(", ")):
+        headers["Allow"] = ", ".join((*allowed, "HEAD"))
+    methods = f"this route takes {headers.get('Allow', 'other methods')}"
     detail = {404: "no such route", 405: methods}.get(status, str(getattr(error, "detail", "")))
     slug = {404: "no-route", 405: "method"}.get(status, "http")
     return Problem(status, slug, detail, headers=headers).response(request.scope)
