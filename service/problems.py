@@ -111,16 +111,23 @@ def invalid(pointer: str, detail: str) -> Problem:
     return Problem(
         422,
         "invalid-field",
-        f"{pointer.lstrip('/') or 'body'}: {detail}",
+        f"{spoken(pointer) or 'body'}: {detail}",
         errors=[{"pointer": pointer, "detail": detail}],
     )
 
 
-def too_large(limit: str, maximum: int, asked: int | None, hint: str = "", pointer: str | None = None) -> Problem:
+def too_large(
+    limit: str,
+    maximum: int,
+    asked: int | None,
+    hint: str = "",
+    pointer: str | None = None,
+    header: str | None = None,
+) -> Problem:
     """413: the request is past a limit, which the detail names."""
     amount = "more" if asked is None else f"{asked}"
     detail = f"limit `{limit}` is {maximum}; this request has {amount}.{' ' + hint if hint else ''}"
-    return Problem(413, "too-large", detail, pointer=pointer)
+    return Problem(413, "too-large", detail, pointer=pointer, header=header)
 
 
 def unavailable(reason: str, detail: str, retry_after_s: float) -> Problem:
@@ -137,6 +144,11 @@ def deadline_passed(stage: str) -> Problem:
 def escaped(name: str) -> str:
     """A field's name as a part of a JSON pointer (RFC 6901), shortened."""
     return name[:64].replace("~", "~0").replace("/", "~1")
+
+
+def spoken(pointer: str) -> str:
+    """The path of a JSON pointer as people read it."""
+    return pointer.removeprefix("/").replace("~1", "/").replace("~0", "~")
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:
