@@ -236,7 +236,9 @@ def json_attacks() -> list[Attack]:
         attack("duplicate names", b'{"model": "labels", "x": [0, 0], "x": [1, 1]}', field="/x"),
         attack("duplicate names by escapes", b'{"model": "labels", "x": [0, 0], "\\u0078": [1, 1]}', field="/x"),
         attack(
-            "duplicate names inside", b'{"model": "labels", "x": [0, 0], "condition": {"a": 1, "a": 2}}', field="/condition/a"
+            "duplicate names inside",
+            b'{"model": "labels", "x": [0, 0], "condition": {"a": 1, "a": 2}}',
+            field="/condition/a",
         ),
         attack("lone surrogate", b'{"model": "\\ud800", "x": [0, 0]}', 400, 404),
         attack("bytes that are not UTF-8", b'{"model": "\xff\xfe", "x": [0, 0]}'),
