@@ -74,6 +74,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are /metrics; asking costs every request
     )
     app.state.parts = parts
+    app.add_middleware(HeadAsGet)
     app.include_router(operation_routes(parts))
     app.include_router(model_routes(parts))
     app.include_router(health_routes(parts))
@@ -82,7 +83,6 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())
     app.openapi = openapi_of(app)  # type: ignore[method-assign]
-    app.add_middleware(HeadAsGet)
     app.add_middleware(Shortcut, parts=parts)
     app.add_middleware(Gate, keys=keys, hosts=settings.hosts)
     app.add_middleware(Edge, metrics=parts.metrics)
