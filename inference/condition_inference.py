@@ -79,7 +79,7 @@ def infer_condition(
     signature = loaded.signature
     spec = signature.condition
     if isinstance(spec, NoCondition):
-        raise CannotAnswer("this model has no condition to infer")
+        raise CannotAnswer("this model has no condition to infer", "/model")
     data = fields.rows(x, signature.data)
     count, first = scoring_draws(loaded, draws), fields.seed(seed)
     if isinstance(spec, LabelCondition):
@@ -92,10 +92,11 @@ def infer_condition(
     if isinstance(spec, VectorCondition) and loaded.prior_sample is not None:
         require(loaded, "score")
         return _weigh_prior(loaded, data, loaded.prior_sample, count, first)
-    raise CannotAnswer(
-        f"this {loaded.manifest.family} model takes its condition and cannot give it back: "
-        + ("the version stores no prior sample" if isinstance(spec, VectorCondition) else "images cannot be enumerated")
+    lacking = (
+        "the version stores no prior sample" if isinstance(spec, VectorCondition) else "images cannot be enumerated"
     )
+    reason = f"this {loaded.manifest.family} model takes its condition and cannot give it back: {lacking}"
+    raise CannotAnswer(reason, "/model")
 
 
 def _labels(
@@ -168,7 +169,8 @@ def _estimates(
         estimates = groups["estimate"].reshape(*log_weights.shape, -1).astype(np.float64).transpose(0, 2, 1)
         centre, spread = _weighted_moments(estimators.normalized(log_weights), estimates)
         mean[rows], variance[rows] = centre.reshape(-1, *shape), spread.reshape(-1, *shape)
-        size[rows] = estimators.effective_sample_size(log_weights)
+        known = ~estimators.blurred(log_weights.max(axis=-1))
+        size[rows] = np.where(known, estimators.effective_sample_size(log_weights), np.nan)
 
     yield DrawsWork("infer", given, ScoringNoise(loaded.signature.noise, seed, draws), None, draws, reduce)
     return mean, variance, size
@@ -187,16 +189,22 @@ def _weigh_prior(
         rows = slice(first, first + len(scores))
         centre, spread = _weighted_moments(estimators.normalized(scores), columns)
         mean[rows], std[rows] = centre.reshape(mean[rows].shape), np.sqrt(spread).reshape(mean[rows].shape)
-        size[rows] = estimators.effective_sample_size(scores)
+        known = ~estimators.blurred(scores.max(axis=-1))
+        size[rows] = np.where(known, estimators.effective_sample_size(scores), np.nan)
 
     noise = ScoringNoise(loaded.signature.noise, seed, draws)
     given = yield from embedded(loaded, x)
     yield DrawsWork("score", given, noise, Conditions(candidates, single=False), draws, reduce, candidates=True)
     poor = np.flatnonzero(~(size >= estimators.RELIABLE_SAMPLE_SIZE))
     if len(poor):
+        row = poor[0]
+        found = f"effective sample size {size[row]:.3g} at row {row}, {estimators.RELIABLE_SAMPLE_SIZE:g} is needed"
+        if np.isnan(size[row]):
+            found = f"row {row} lies so far off that single precision cannot tell them apart"
         raise CannotAnswer(
             f"the {len(candidates)} conditions of the stored prior sample do not cover {len(poor)} of {len(x)} rows: "
-            f"effective sample size {size[poor[0]]:.3g} at row {poor[0]}, {estimators.RELIABLE_SAMPLE_SIZE:g} is needed"
+            f"{found}",
+            "/x",
         )
     return InferredConditions(mean, std, size, draws, seed)
 

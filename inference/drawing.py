@@ -110,7 +110,7 @@ def drawing(
     signature = loaded.signature
     likelihood.require(loaded, "decode")
     if return_log_likelihood:
-        likelihood.require(loaded, "score")
+        likelihood.require(loaded, "score", "/return_log_likelihood")
     given, count = _read_latent(signature, latent, num_samples)
     read = _read_conditions(signature, condition, conditions).for_each(count)
     factor = np.float32(fields.real(temperature, "/temperature"))

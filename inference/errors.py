@@ -16,11 +16,15 @@ class FieldError(ValueError):
 
 
 class CannotAnswer(ValueError):
-    """The question is well formed, but this version cannot answer it; `reason` says why."""
+    """The question is well formed, but this version cannot answer it; `reason` says why.
 
-    def __init__(self, reason: str) -> None:
+    `pointer` is a JSON pointer to the field to blame: `/model`, or the row that it cannot answer for.
+    """
+
+    def __init__(self, reason: str, pointer: str) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.pointer = pointer
 
 
 class LoadError(RuntimeError):

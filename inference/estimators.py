@@ -50,6 +50,15 @@ def effective_sample_size(log_weights: np.ndarray) -> np.ndarray:
     return size
 
 
+def blurred(log_weights: np.ndarray) -> np.ndarray:
+    """`|w| eps > 1`, element by element: float32 scores of this size differ by no less than a nat.
+
+    What such scores say of each other, and so the share of each draw, is what rounding left of it. False for -inf.
+    """
+    finite: np.ndarray = np.isfinite(log_weights) & (np.abs(log_weights) * np.finfo(np.float32).eps > 1)
+    return finite
+
+
 def normalized(log_weights: np.ndarray) -> np.ndarray:
     """`exp(w_k) / sum_j exp(w_j)` over the last axis; NaN where every weight is zero."""
     scaled, _ = _scaled(log_weights)

@@ -197,7 +197,7 @@ def described(value: Any) -> str:
         number = float(value)
         return f"{number} (beyond 64 bits)" if 2.0**64 <= abs(number) < inf else f"{number}"
     if isinstance(value, (list, tuple, np.ndarray)):
-        return "a list"
+        return "a list" if len(value) else "an empty list"
     return {str: "a string", dict: "an object", type(None): "null"}.get(type(value), type(value).__name__)
 
 

@@ -34,8 +34,9 @@ class LogLikelihood:
         space: whether the density is of the data or of an auto-encoder's latent.
         estimator: `exact`; `importance` (several draws: consistent); `bound` (one draw: its mean is a lower bound).
         std_error: of `log_likelihood` by the delta method; None if exact or from one draw.
-        effective_sample_size: of the importance weights; None if exact.
-        unreliable: bool (n,), effective sample size below 10; None if exact.
+        effective_sample_size: of the importance weights; None if exact. NaN, as is `std_error`, where the score is so
+            large that float32 cannot tell the draws apart.
+        unreliable: bool (n,), effective sample size below 10 or NaN; None if exact.
         extrapolated: bool (n,), the row's condition lies outside what the version was fitted to
             (`inference.extrapolation`); None where the version does not know.
         draws: noise draws per row; 1 if exact.
@@ -110,7 +111,8 @@ def _log_likelihood(
     scores = np.array(stored.conditional if prior is None else stored.marginal)
     known = comparable and len(scores) > 0 and (signature.exact or stored.draws == draws)
     integer = signature.data.is_integer and signature.space == "data"
-    size = None if signature.exact else collected.sample_size
+    blurred = False if signature.exact else estimators.blurred(value)
+    size = None if signature.exact else np.where(blurred, np.nan, collected.sample_size)
     return LogLikelihood(
         log_likelihood=value,
         bits_per_dim=estimators.bits_per_dim(value, signature.data.size) if integer else None,
@@ -118,7 +120,7 @@ def _log_likelihood(
         p_value=estimators.p_value(value, scores) if known else None,
         space=signature.space,
         estimator="exact" if signature.exact else "importance" if draws > 1 else "bound",
-        std_error=collected.error if draws > 1 else None,
+        std_error=np.where(blurred, np.nan, collected.error) if draws > 1 else None,
         effective_sample_size=size,
         unreliable=None if size is None else ~(size >= estimators.RELIABLE_SAMPLE_SIZE),
         extrapolated=extrapolated_rows(signature.condition, read, len(x)),
@@ -174,7 +176,7 @@ def prior_or_default(loaded: Loaded, class_prior: Any) -> np.ndarray:
     return loaded.class_prior if class_prior is None else fields.class_prior(class_prior, len(loaded.classes))
 
 
-def require(loaded: Loaded, operation: str) -> None:
-    """Raise CannotAnswer where the version lacks an operation."""
+def require(loaded: Loaded, operation: str, pointer: str = "/model") -> None:
+    """Raise CannotAnswer where the version lacks an operation; `pointer` is of the field that asks for it."""
     if operation not in loaded.signature.operations:
-        raise CannotAnswer(f"{loaded.name} version {loaded.version} has no `{operation}`")
+        raise CannotAnswer(f"{loaded.name} version {loaded.version} has no `{operation}`", pointer)

@@ -21,6 +21,7 @@ from model_store.store import Store
 from service.admission import Admission
 from service.followed_keys import FollowedKeys
 from service.gate import Gate
+from service.head_requests import HeadAsGet
 from service.metrics import Metrics
 from service.middleware import Edge
 from service.openapi import openapi_of
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are /metrics; asking costs every request
     )
     app.state.parts = parts
+    app.add_middleware(HeadAsGet)
     app.include_router(operation_routes(parts))
     app.include_router(model_routes(parts))
     app.include_router(health_routes(parts))

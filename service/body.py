@@ -79,7 +79,7 @@ async def read_body(
     if declared is not None:
         if declared > limit.maximum:
             await _discard(request)
-            raise _closing(too_large(limit.name, limit.maximum, declared, limit.hint))
+            raise _closing(too_large(limit.name, limit.maximum, declared, limit.hint, header="Content-Length"))
         # A body that names its length is counted whole at once, so that many slow ones cannot pass the budget together.
         held.grow(declared)
     pieces: list[bytes] = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.followed_keys import FollowedKeys
+from service.heads import read_head
 from service.keys import KeyScope
 from service.problems import Problem
 
@@ -42,10 +42,11 @@ class Gate:
         await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        if self.hosts is not None:
-            named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-            if len(named) > 1 or any(_hostname(host) not in self.hosts for host in named):
-                detail = f"host {named[0][:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it"
+        named = read_head(scope)
+        if self.hosts is not None and b"host" in named:
+            host = named[b"host"].decode("latin-1")
+            if _hostname(host) not in self.hosts:
+                detail = f"host {host[:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it"
                 raise Problem(403, "host", detail)
         ring = self.keys.ring
         if not ring:
@@ -54,7 +55,7 @@ class Gate:
         needed = scope_of(scope["method"], path)
         if needed is None:
             return
-        scheme, _, text = Headers(scope=scope).get("authorization", "").partition(" ")
+        scheme, _, text = named.get(b"authorization", b"").decode("latin-1").partition(" ")
         key = ring.find(text.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             raise Problem(

@@ -14,7 +14,7 @@ from service.codecs.media import JSON, NPZ
 from service.codecs.npy import read_npy
 from service.codecs.npz import read_npz
 from service.codecs.png import decode_png
-from service.problems import Problem, invalid, malformed
+from service.problems import Problem, escaped, invalid, malformed
 
 _WHOLE = re.compile(r"-?[0-9]{1,40}")
 _REAL = re.compile(r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?")
@@ -44,7 +44,7 @@ def parse(
         if request.scope["query_string"] and request.query_params:
             name = next(iter(request.query_params))
             raise invalid(
-                f"/{name[:64]}", "query parameters go with binary bodies; put this field into the JSON object"
+                f"/{escaped(name)}", "query parameters go with binary bodies; put this field into the JSON object"
             )
         return parse_object(body)
     content = _query(request, arrays)
@@ -57,7 +57,7 @@ def _query(request: Request, arrays: re.Pattern[str]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for name, text in request.query_params.multi_items():
         if name in content:
-            raise malformed(f"query parameter {name[:64]!r} appears twice", pointer=f"/{name[:64]}")
+            raise malformed(f"query parameter {name[:64]!r} appears twice", pointer=f"/{escaped(name)}")
         if arrays.fullmatch(name):
             raise invalid(f"/{name}", "expected an array in the body, not a query parameter")
         content[name] = _scalar(name, text)

@@ -8,7 +8,6 @@ from time import monotonic
 from types import TracebackType
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive
 
 from service.connection import connection_of
 from service.problems import Problem
@@ -70,7 +69,8 @@ class Patience:
             self._watch = asyncio.ensure_future(self._listen())
 
     async def _listen(self) -> None:
-        await wait_for_disconnect(self._request.receive)
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
         self._gone()
 
     def _gone(self) -> None:
@@ -83,9 +83,3 @@ class Patience:
         if self._end is None:
             self._end = end
             self._task.cancel()
-
-
-async def wait_for_disconnect(receive: Receive) -> None:
-    """Return when the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

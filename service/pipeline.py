@@ -226,7 +226,7 @@ class _refusals:  # noqa: N801 - reads as a statement
             case FieldError():
                 raise invalid(error.pointer, error.message) from None
             case CannotAnswer():
-                raise Problem(422, "cannot-answer", error.reason) from None
+                raise Problem(422, "cannot-answer", error.reason, pointer=error.pointer) from None
             case DeadlinePassed():
                 raise deadline_passed("queue") from None
             case TooLate():

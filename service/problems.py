@@ -23,8 +23,10 @@ TITLES = {
     408: "Too slow",
     409: "Conflict",
     413: "Too large",
+    414: "Target too long",
     415: "Unsupported media type",
     422: "Invalid field",
+    431: "Head too long",
     500: "Internal error",
     503: "Unavailable",
     504: "Deadline passed",
@@ -109,16 +111,23 @@ def invalid(pointer: str, detail: str) -> Problem:
     return Problem(
         422,
         "invalid-field",
-        f"{pointer.lstrip('/') or 'body'}: {detail}",
+        f"{spoken(pointer) or 'body'}: {detail}",
         errors=[{"pointer": pointer, "detail": detail}],
     )
 
 
-def too_large(limit: str, maximum: int, asked: int | None, hint: str = "", pointer: str | None = None) -> Problem:
+def too_large(
+    limit: str,
+    maximum: int,
+    asked: int | None,
+    hint: str = "",
+    pointer: str | None = None,
+    header: str | None = None,
+) -> Problem:
     """413: the request is past a limit, which the detail names."""
     amount = "more" if asked is None else f"{asked}"
     detail = f"limit `{limit}` is {maximum}; this request has {amount}.{' ' + hint if hint else ''}"
-    return Problem(413, "too-large", detail, pointer=pointer)
+    return Problem(413, "too-large", detail, pointer=pointer, header=header)
 
 
 def unavailable(reason: str, detail: str, retry_after_s: float) -> Problem:
@@ -137,6 +146,11 @@ def escaped(name: str) -> str:
     return name[:64].replace("~", "~0").replace("/", "~1")
 
 
+def spoken(pointer: str) -> str:
+    """The path of a JSON pointer as people read it."""
+    return pointer.removeprefix("/").replace("~1", "/").replace("~0", "~")
+
+
 async def answer_problem(request: Request, error: Exception) -> Response:
     """Exception handler for Problem."""
     assert isinstance(error, Problem)
@@ -146,8 +160,10 @@ async def answer_problem(request: Request, error: Exception) -> Response:
 async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Exception handler for what the router itself raises: 404 and 405."""
     status = getattr(error, "status_code", 500)
-    headers = getattr(error, "headers", None)
-    methods = f"this route takes {(headers or {}).get('Allow', 'other methods')}"
+    headers = dict(getattr(error, "headers", None) or {})
+    if "GET" in (allowed := headers.get("Allow", "").split(", ")):
+        headers["Allow"] = ", ".join((*allowed, "HEAD"))
+    methods = f"this route takes {headers.get('Allow', 'other methods')}"
     detail = {404: "no such route", 405: methods}.get(status, str(getattr(error, "detail", "")))
     slug = {404: "no-route", 405: "method"}.get(status, "http")
     return Problem(status, slug, detail, headers=headers).response(request.scope)

@@ -1,15 +1,14 @@
-"""uvicorn's HTTP protocol with bounds on what a client may hold: the size of a head, and the time it may take to send
-a head, to send a body that nobody waits for, or to take an answer that is complete."""
+"""The service's HTTP protocol: `service.pipelining` with bounds on the size of a head, and on the time it may take to
+send a head, to send a body that nobody waits for, or to take an answer that is complete."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
-from service.connection import Connection
+from service.pipelining import PipeliningProtocol
 from service.settings import Settings
+from service.wire_refusals import long_head
 
 HEAD_BYTES = 65_536
 
@@ -20,68 +19,57 @@ def bounded_protocol(settings: Settings) -> type[BoundedProtocol]:
     return type("BoundedProtocol", (BoundedProtocol,), times)
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(PipeliningProtocol):
     """Closes connections whose request does not come, or whose answer is not taken."""
 
     head_seconds: float
     stall_seconds: float
     _head_bytes = 0
-    _in_head = True
     _timer: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock of the first head."""
         super().connection_made(transport)
-        self._connection = Connection(transport.abort)
-        self._extensions = self._connection.extensions
-        self._cycles: list[RequestResponseCycle] = []
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks, and tell every request that is in progress: uvicorn tells the last pipelined one alone."""
+        """Stop the clocks."""
         self._stop_clock()
         if self._stall is not None:
             self._stall.cancel()
-        for cycle in self._cycles:
-            cycle.disconnected = True
-            cycle.message_event.set()
         super().connection_lost(exc)
-        self._connection.end()
 
-    def data_received(self, data: bytes) -> None:
+    def parse(self, piece: memoryview) -> None:
         """Count what comes before the head is complete."""
-        if self._in_head:
-            self._head_bytes += len(data)
+        if self.part != "body":
+            self._head_bytes += len(piece)
             self._start_clock()
-        try:
-            super().data_received(data)
-        except Exception:  # a target that is no URL, or not ASCII: the parser's callbacks raise through it
-            self.send_400_response("Invalid HTTP request received.")
-            return
-        if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The request's head is too long.")
+        super().parse(piece)
+        if self.part != "body" and self._head_bytes > HEAD_BYTES:
+            self.refuse(long_head(self.url if self.part == "head" else b"", HEAD_BYTES))
+
+    def on_message_begin(self) -> None:
+        """The rest of the head should come, also where its beginning came with the request before it."""
+        super().on_message_begin()
+        self._start_clock()
 
     def on_headers_complete(self) -> None:
         """The head is there."""
         self._stop_clock()
-        self._in_head = False
-        self.scope["extensions"] = self._extensions
         super().on_headers_complete()
-        self._cycles.append(self.cycle)
 
     def on_message_complete(self) -> None:
-        """The next bytes are a head again."""
+        """The next head may take its time again."""
         super().on_message_complete()
-        self._in_head = True
         self._head_bytes = 0
         self._stop_clock()
 
     def on_response_complete(self) -> None:
-        """Wait for the reader, and for the rest of a body that was answered before it was there; neither for ever."""
-        self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
+        """Wait for the reader, and for the rest of a request that was begun; neither for ever."""
         super().on_response_complete()
-        if not self._in_head:
+        self._stop_clock()
+        if self.part != "none":
             self._start_clock()
         if self._stall is not None:
             self._stall.cancel()
@@ -103,8 +91,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(self.head_seconds, self._too_late)
 
     def _too_late(self) -> None:
+        """Close, unless a request before this one is still answered: then the clock starts again after it."""
         self._timer = None
-        if not self.transport.is_closing():
+        if not self.busy and not self.transport.is_closing():
             self.transport.close()
 
     def _stop_clock(self) -> None:

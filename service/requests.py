@@ -11,7 +11,7 @@ from pydantic import ValidationError as PydanticError
 
 from inference.fields import SEED_LIMIT, described
 from inference.summaries import DEFAULT_LEVELS, MOST_LEVELS, STATISTICS
-from service.problems import Problem, escaped
+from service.problems import Problem, escaped, spoken
 
 _NUMBER = {"type": "number"}
 
@@ -188,7 +188,7 @@ def validate(model: type[BaseModel], content: Mapping[str, Any]) -> Any:
             detail = known or f"expected {_wanted(model)[name]}, got {_found(item['input'])}"
             errors.append({"pointer": f"/{escaped(name)}", "detail": detail})
         unique = list({entry["pointer"]: entry for entry in reversed(errors)}.values())[::-1]
-        detail = "; ".join(f"{entry['pointer'].lstrip('/')}: {entry['detail']}" for entry in unique)
+        detail = "; ".join(f"{spoken(entry['pointer'])}: {entry['detail']}" for entry in unique)
         raise Problem(422, "invalid-field", detail, errors=unique) from None
 
 

@@ -14,13 +14,14 @@ from contextlib import AsyncExitStack
 from time import monotonic
 
 import orjson
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.codecs.media import NDJSON
 from service.connection import connection_of
 from service.metrics import RequestRecord
-from service.patience import wait_for_disconnect
+from service.patience import Patience
 from service.problems import Problem, deadline_passed, scrub
 
 _log = logging.getLogger("condflow.service")
@@ -54,22 +55,15 @@ class Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all lines, unless the reader leaves or stalls."""
-        sending = asyncio.ensure_future(self._send(send))
-        gone = asyncio.ensure_future(wait_for_disconnect(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
-                self._record.cancelled = True
-            elif not sending.result():
-                self._record.cancelled = True
-                connection = connection_of(scope)
-                if connection is not None:
-                    connection.abort()
-                    await gone
+            with Patience(Request(scope, receive)) as patience:
+                patience.watch()
+                if not await self._send(send):
+                    self._record.cancelled = True
+                    await _cut_off(scope)
+        except ClientDisconnect:
+            self._record.cancelled = True
         finally:
-            for task in (sending, gone):
-                task.cancel()
-            await asyncio.gather(sending, gone, return_exceptions=True)
             await self._held.aclose()
 
     async def _send(self, send: Send) -> bool:
@@ -105,3 +99,11 @@ class Stream(Response):
     def _failed(self, problem: Problem) -> bytes:
         self._record.late_status, self._record.reason = problem.status, problem.reason
         return orjson.dumps(scrub({"complete": False, "error": problem.document()}), option=orjson.OPT_APPEND_NEWLINE)
+
+
+async def _cut_off(scope: Scope) -> None:
+    """End the connection, and wait until that is told."""
+    connection = connection_of(scope)
+    if connection is not None:
+        connection.abort()
+        await asyncio.get_running_loop().create_future()

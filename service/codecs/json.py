@@ -77,20 +77,30 @@ def _refuse_past_float64(before: bytes, number: str) -> None:
 
 def _refuse_duplicates(body: bytes) -> None:
     """The exact and slow answer, asked only where the count of colons says that names are missing."""
-
-    def check(pairs: list[tuple[str, Any]]) -> None:
-        seen = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise malformed(
-                    f"the name {name[:64]!r} appears twice in one object", "json-duplicate", f"/{name[:64]}"
-                )
-            seen.add(name)
-
     try:
-        json.loads(body, object_pairs_hook=check, parse_int=len, parse_float=len)
+        path = _path_of_repeated(json.loads(body, object_pairs_hook=_Members, parse_int=len, parse_float=len))
     except (RecursionError, ValueError):
         raise malformed("not JSON: nested too deeply", "json") from None
+    if path:
+        pointer = "".join(f"/{escaped(name)}" for name in reversed(path))
+        raise malformed(f"the name {path[0][:64]!r} appears twice in one object", "json-duplicate", pointer)
+
+
+class _Members(tuple[tuple[str, Any], ...]):
+    """An object with every name that it has, as often as it has it."""
+
+
+def _path_of_repeated(value: Any) -> list[str]:
+    """From the first name that an object has twice outwards; empty where there is none."""
+    named, seen = isinstance(value, _Members), set()
+    for name, item in value if named else enumerate(value):
+        if named and name in seen:
+            return [str(name)]
+        if named:
+            seen.add(name)
+        if isinstance(item, (list, _Members)) and (path := _path_of_repeated(item)):
+            return [*path, str(name)]
+    return []
 
 
 def render_object(content: Mapping[str, Any]) -> bytes:

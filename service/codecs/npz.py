@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.codecs.npy import PREFIX_BYTES, Header, header_bytes, read_data, read_header
-from service.problems import invalid, malformed, too_large
+from service.problems import escaped, invalid, malformed, too_large
 
 _END = struct.Struct("<4s4H2LH")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -100,7 +100,7 @@ def _entry(body: bytes, cursor: int, end: int, data_end: int, fields: re.Pattern
     raw = body[name_start : name_start + name_length]
     field = raw.decode("utf-8", "replace").removesuffix(".npy")
     if not fields.fullmatch(field) or raw != f"{field}.npy".encode():
-        raise invalid(f"/{field[:64]}", f"not an array of this request; its arrays are {fields.pattern}")
+        raise invalid(f"/{escaped(field)}", f"not an array of this request; its arrays are {fields.pattern}")
     pointer = f"/{field}"
     if flags & _ENCRYPTED:
         raise malformed(f"npz: array `{field}` is encrypted", "npz", pointer)

@@ -20,7 +20,7 @@ from service.open_inference.requests import Tensors, read_request
 from service.open_inference.tensors import listed, raw
 from service.operations.base import Reply, present
 from service.operations.known import OPERATIONS
-from service.problems import Problem, invalid
+from service.problems import Problem, escaped, invalid
 from service.rendering import split
 from service.requests import Question, validate
 from service.settings import Limits
@@ -84,7 +84,7 @@ class Inference:
         fields: dict[str, Any] = {"model": self.model, "version": self.version}
         for name, value in self._parameters.items():
             if name not in _PARAMETERS.intersection(operation.request.model_fields):
-                raise invalid(f"/parameters/{name[:64]}", f"no such parameter of {self.name}")
+                raise invalid(f"/parameters/{escaped(name)}", f"no such parameter of {self.name}")
             fields[name] = value
         fields.update(self._inputs(manifest))
         for output in self._asked(manifest):
@@ -99,7 +99,7 @@ class Inference:
         for name, (declared, value) in self._request.values.items():
             spec = specs.get(name)
             if spec is None:
-                raise invalid(f"/inputs/{name[:64]}", f"{self.name} has the inputs {', '.join(specs) or '(none)'}")
+                raise invalid(f"/inputs/{escaped(name)}", f"{self.name} has the inputs {', '.join(specs) or '(none)'}")
             if not spec.takes(declared.datatype, declared.shape):
                 found = f"{declared.datatype} of shape {list(declared.shape)}"
                 raise invalid(declared.pointer, f"expected {spec}, got {found}")
@@ -116,7 +116,7 @@ class Inference:
         asked = [output.name for output in self._request.head.outputs or ()]
         unknown = next((name for name in asked if name not in specs), None)
         if unknown is not None:
-            raise invalid(f"/outputs/{unknown[:64]}", f"{self.name} has the outputs {', '.join(specs)}")
+            raise invalid(f"/outputs/{escaped(unknown)}", f"{self.name} has the outputs {', '.join(specs)}")
         return [specs[name] for name in asked]
 
     def _is_binary(self, name: str) -> bool:

@@ -15,13 +15,25 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
 )
+from pydantic_core import ErrorDetails
 
+from inference.fields import described
 from service.codecs.json import parse_object
 from service.open_inference.tensors import Declared, read_json, read_raw
 from service.problems import Problem, escaped, invalid, malformed, too_large
 from service.settings import Limits
 
 _MOST_TENSORS = 32
+_EXPECTED = {
+    "bool_type": "true or false",
+    "dict_type": "an object",
+    "greater_than_equal": "0 or more",
+    "int_type": "an integer",
+    "list_type": "a list",
+    "model_type": "an object",
+    "string_too_short": "at least one character",
+    "string_type": "a string",
+}
 _Name = Annotated[StrictStr, Field(min_length=1, max_length=64)]
 _Data = Annotated[
     Any, WithJsonSchema({"type": ["array", "null"], "description": "Flat in row-major order, or nested as the shape."})
@@ -130,10 +142,24 @@ def _head(content: dict[str, Any]) -> InferenceRequest:
     try:
         return InferenceRequest.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        pointer = "".join(f"/{escaped(str(part))}" for part in first["loc"])
-        known = {"extra_forbidden": "no such field", "missing": "this field is needed"}
-        raise invalid(pointer, known.get(first["type"], first["msg"])) from None
+        first = error.errors(include_url=False)[0]
+        path = first["loc"][:2] if first["loc"][0] == "parameters" else first["loc"]
+        raise invalid("".join(f"/{escaped(str(part))}" for part in path), _said(path, first)) from None
+
+
+def _said(path: tuple[int | str, ...], error: ErrorDetails) -> str:
+    """What was expected and what was found, in the words of the service's other refusals."""
+    known = {"extra_forbidden": "no such field", "missing": "this field is needed"}.get(error["type"])
+    if known is not None:
+        return known
+    if len(path) == 2 and path[0] == "parameters":
+        return f"expected a number, a string, true or false, got {described(error['input'])}"
+    limits = error.get("ctx", {})
+    if "max_length" in limits:
+        counted = "characters" if isinstance(error["input"], str) else "entries"
+        return f"expected at most {limits['max_length']} {counted}, got {len(error['input'])}"
+    expected = _EXPECTED.get(error["type"], "another value")
+    return f"expected {expected}, got {described(error['input'])}"
 
 
 def _once(names: list[str], where: str) -> None:

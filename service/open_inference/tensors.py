@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from inference.fields import described
-from service.problems import invalid, malformed, too_large
+from service.problems import escaped, invalid, malformed, spoken, too_large
 
 NUMPY = {"FP32": "<f4", "FP64": "<f8", "UINT8": "|u1", "INT64": "<i8", "BOOL": "|b1"}
 BYTES = "BYTES"
@@ -45,7 +45,7 @@ class Declared:
     @property
     def pointer(self) -> str:
         """Where it is, for messages."""
-        return f"/inputs/{self.name[:64]}"
+        return f"/inputs/{escaped(self.name)}"
 
     @property
     def size(self) -> int:
@@ -88,7 +88,7 @@ def read_raw(declared: Declared, data: memoryview) -> Any:
     dtype = np.dtype(NUMPY[declared.datatype])
     if declared.size * dtype.itemsize != len(data):
         expected = f"shape {list(declared.shape)} of {declared.datatype} takes {declared.size * dtype.itemsize} bytes"
-        raise malformed(f"{pointer.lstrip('/')}: {expected}, there are {len(data)}", "tensor", pointer)
+        raise malformed(f"{spoken(pointer)}: {expected}, there are {len(data)}", "tensor", pointer)
     array = np.frombuffer(data, dtype=dtype).reshape(declared.shape)
     return np.require(array, dtype=dtype.newbyteorder("="), requirements="A")
 
@@ -99,7 +99,7 @@ def _strings(declared: Declared, data: memoryview) -> list[str]:
         start = cursor + _LENGTH.size
         end = start + _LENGTH.unpack_from(data, cursor)[0] if start <= len(data) else len(data) + 1
         if end > len(data):
-            raise malformed(f"{pointer.lstrip('/')}: byte string {place} does not end here", "tensor", pointer)
+            raise malformed(f"{spoken(pointer)}: byte string {place} does not end here", "tensor", pointer)
         try:
             found.append(str(data[start:end], "utf-8"))
         except UnicodeDecodeError:
@@ -107,7 +107,7 @@ def _strings(declared: Declared, data: memoryview) -> list[str]:
         cursor = end
     if cursor != len(data):
         detail = f"{declared.size} byte strings end after {cursor} bytes, there are {len(data)}"
-        raise malformed(f"{pointer.lstrip('/')}: {detail}", "tensor", pointer)
+        raise malformed(f"{spoken(pointer)}: {detail}", "tensor", pointer)
     return found
 
 

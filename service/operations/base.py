@@ -115,23 +115,26 @@ def check_draws(loaded: Loaded, asked: int | None, limits: Limits) -> int:
     return loaded.default_draws if asked is None else asked
 
 
-def check_cost(engine_rows: int, limits: Limits) -> int:
-    """The cost itself. Raises Problem past the limit."""
+def check_cost(engine_rows: int, limits: Limits, pointer: str) -> int:
+    """The cost itself. Raises Problem past the limit, with the pointer of the field that asks for so many rows."""
     if engine_rows > limits.engine_rows:
-        raise too_large("engine_rows", limits.engine_rows, engine_rows, "Send fewer rows or draws at a time.")
+        raise too_large("engine_rows", limits.engine_rows, engine_rows, "Send fewer rows or draws at a time.", pointer)
     return engine_rows
 
 
-def check_answer(rows: int, values: int, integer_values: int, limits: Limits, media: str) -> None:
-    """Refuse an answer that would be too large: `values` floats and `integer_values` integers for each row."""
+def check_answer(rows: int, values: int, integer_values: int, limits: Limits, media: str, pointer: str) -> None:
+    """Refuse an answer that would be too large: `values` floats and `integer_values` integers for each row.
+
+    `pointer` is of the field that asks for so many rows.
+    """
     if media == "application/json":
         size = rows * (_FLOAT_TEXT * values + _INTEGER_TEXT * integer_values)
         if size > limits.json_answer_bytes:
             hint = "Ask for a binary answer: Accept: application/x-npz, or under /v2 binary outputs."
-            raise too_large("json_answer_bytes", limits.json_answer_bytes, size, hint)
+            raise too_large("json_answer_bytes", limits.json_answer_bytes, size, hint, pointer)
     size = rows * (4 * values + integer_values)
     if size > limits.answer_bytes:
-        raise too_large("answer_bytes", limits.answer_bytes, size, "Ask for fewer rows at a time.")
+        raise too_large("answer_bytes", limits.answer_bytes, size, "Ask for fewer rows at a time.", pointer)
 
 
 def sizes(spec: ArraySpec) -> tuple[int, int]:

@@ -24,8 +24,8 @@ class Encode:
     def plan(self, loaded: Loaded, asked: EncodeRequest, limits: Limits, media: str) -> Plan:
         """Cost: rows."""
         x, rows = read_x(loaded, asked.x, limits)
-        check_answer(rows, latent_size(loaded), 0, limits, media)
-        check_cost(rows, limits)
+        check_answer(rows, latent_size(loaded), 0, limits, media, "/x")
+        check_cost(rows, limits, "/x")
         condition = read_condition(loaded, asked.condition, "/condition", limits)
         return Plan(encode(loaded, x, condition, seed=asked.seed or 0), rows, rows)
 

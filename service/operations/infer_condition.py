@@ -35,8 +35,8 @@ class InferCondition:
             values = 2 * spec.array.size
             if "infer" not in loaded.signature.operations and loaded.prior_sample is not None:
                 passes = len(loaded.prior_sample)
-        check_answer(rows, values + 2, 0, limits, media)
-        engine_rows = check_cost(rows * draws * passes, limits)
+        check_answer(rows, values + 2, 0, limits, media, "/x")
+        engine_rows = check_cost(rows * draws * passes, limits, "/x")
         question = infer_condition(loaded, x, draws=asked.draws, seed=asked.seed or 0, class_prior=asked.class_prior)
         return Plan(question, rows, engine_rows)
 

@@ -27,8 +27,8 @@ class Loglik:
         """Cost: rows x draws."""
         x, rows = read_x(loaded, asked.x, limits)
         draws = check_draws(loaded, asked.draws, limits)
-        check_answer(rows, _ANSWERED, 0, limits, media)
-        engine_rows = check_cost(rows * draws, limits)
+        check_answer(rows, _ANSWERED, 0, limits, media, "/x")
+        engine_rows = check_cost(rows * draws, limits, "/x")
         condition = read_condition(loaded, asked.condition, "/condition", limits)
         question = log_likelihood(
             loaded, x, condition, draws=asked.draws, seed=asked.seed or 0, class_prior=asked.class_prior

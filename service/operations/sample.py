@@ -30,7 +30,7 @@ from service.operations.base import (
     sizes,
 )
 from service.operations.sample_stream import stream_plan
-from service.problems import Problem, too_large
+from service.problems import Problem, escaped, too_large
 from service.requests import SampleRequest
 from service.settings import Limits
 
@@ -50,23 +50,24 @@ class Sample:
     def plan(self, loaded: Loaded, asked: SampleRequest, limits: Limits, media: str) -> Plan | StreamPlan:
         """Cost: conditions x samples, again with default draws where the samples are scored."""
         spec = loaded.signature.data
-        rows = _count(asked.conditions) * _num_samples(loaded, asked)
+        samples = _num_samples(loaded, asked)
+        rows, blamed = _count(asked.conditions) * samples, "/num_samples" if samples > 1 else "/conditions"
         if rows > limits.samples:
-            raise too_large("samples", limits.samples, rows, "Ask for them in several requests.", "/num_samples")
+            raise too_large("samples", limits.samples, rows, "Ask for them in several requests.", blamed)
         kept = _with_samples(asked)
         floats, integers = sizes(spec) if kept else (0, 0)
         floats += latent_size(loaded) * asked.return_latent + asked.return_log_likelihood
         statistics = _FLOAT64 * _statistics(spec, asked, limits)
         if media == NDJSON:
-            check_answer(1, statistics, 0, limits, JSON)
+            check_answer(1, statistics, 0, limits, JSON, "/summary")
         else:
-            check_answer(1, rows * floats + statistics, rows * integers, limits, media)
+            check_answer(1, rows * floats + statistics, rows * integers, limits, media, blamed)
         if media in (NPY, PNG) and not kept:
             detail = f"{media} carries samples alone, and only a summary is asked; ask for them with `return_samples`"
             raise Problem(406, "accept", detail, header="Accept")
         if media == PNG:
-            _check_picture(spec, rows)
-        engine_rows = check_cost(rows * (1 + loaded.default_draws * asked.return_log_likelihood), limits)
+            _check_picture(spec, rows, blamed)
+        engine_rows = check_cost(rows * (1 + loaded.default_draws * asked.return_log_likelihood), limits, blamed)
         try:
             if media == NDJSON:
                 return _stream(loaded, asked, limits, engine_rows)
@@ -157,14 +158,14 @@ def _num_samples(loaded: Loaded, asked: SampleRequest) -> int:
         return asked.num_samples
     if isinstance(asked.latent, dict):
         for name, value in asked.latent.items():
-            shape = shape_of(value, f"/latent/{name[:64]}", 8)
+            shape = shape_of(value, f"/latent/{escaped(name)}", 8)
             return shape[0] if shape else 1
     return 1
 
 
-def _check_picture(spec: ArraySpec, rows: int) -> None:
+def _check_picture(spec: ArraySpec, rows: int, blamed: str) -> None:
     if not spec.is_image or not spec.is_integer or spec.shape[0] not in (1, 3):
         detail = "this model's samples have no PNG form (not 8-bit images of 1 or 3 channels)"
         raise Problem(406, "accept", detail, header="Accept")
     if rows * spec.size > _MAX_PIXELS:
-        raise too_large("answer_bytes", _MAX_PIXELS, rows * spec.size, "Ask for fewer pictures in one grid.")
+        raise too_large("answer_bytes", _MAX_PIXELS, rows * spec.size, "Ask for fewer pictures in one grid.", blamed)

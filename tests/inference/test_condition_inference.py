@@ -82,6 +82,17 @@ def test_a_prior_sample_that_does_not_cover_x(coupled: Loaded) -> None:
         ask(coupled, [[0.0], [9.0]])
 
 
+@pytest.mark.parametrize("far", [1e6, 1e10, 1e17])
+def test_a_prior_sample_is_not_weighed_by_rounding(coupled: Loaded, far: float) -> None:
+    with pytest.raises(CannotAnswer, match=r"row 1 lies so far off"):
+        ask(coupled, [[0.0], [far]])
+
+
+def test_an_estimate_far_off_has_no_sample_size() -> None:
+    found = ask(handmade.read_off_vector().load(), [[0.0], [1e8]], draws=50)
+    np.testing.assert_array_equal(np.isnan(found.effective_sample_size), [False, True])
+
+
 @pytest.mark.parametrize(
     ("version", "x", "reason"),
     [

@@ -69,6 +69,16 @@ def test_unreliable_far_out(padded: Loaded) -> None:
     assert found.effective_sample_size[1] < 10
 
 
+@pytest.mark.parametrize("far", [1e6, 1e10, -1e15])
+def test_unreliable_where_rounding_makes_the_weights_equal(padded: Loaded, far: float) -> None:
+    for condition in (0, None):
+        found = ask(padded, [[0.0], [far]], condition, draws=200)
+        np.testing.assert_array_equal(found.unreliable, [False, True])
+        np.testing.assert_array_equal(np.isnan(found.effective_sample_size), [False, True])
+        np.testing.assert_array_equal(np.isnan(found.std_error), [False, True])
+        assert np.isfinite(found.log_likelihood).all()
+
+
 def test_bound(padded: Loaded) -> None:
     found = ask(padded, [[0.0], [1.0]], 0, draws=1)
     assert found.estimator == "bound"

@@ -30,23 +30,30 @@ def limited(store_path: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("operation", "body", "limit"),
+    ("operation", "body", "limit", "pointer"),
     [
-        ("loglik", {"model": "plain", "x": [[0.0]] * 11}, "rows"),
-        ("loglik", {"model": "padded", "x": [0.0], "draws": 9}, "draws"),
-        ("loglik", {"model": "padded", "x": [[0.0]] * 4, "draws": 100}, "draws"),
-        ("loglik", {"model": "padded", "x": [[0.0]] * 4, "draws": 6}, "engine_rows"),
-        ("infer-condition", {"model": "vector", "x": [0.0]}, "engine_rows"),
-        ("sample", {"model": "plain", "num_samples": 21}, "samples"),
-        ("sample", {"model": "labels", "conditions": [0] * 7, "num_samples": 3}, "samples"),
-        ("sample", {"model": "labels", "condition": 0, "num_samples": 10**15}, "samples"),
-        ("sample", {"model": "plain", "latent": {"z": [[0.0]] * 21}}, "samples"),
-        ("sample", {"model": "labels", "condition": 0, "num_samples": 20}, "json_answer_bytes"),
-        ("loglik", {"model": "plain", "x": [[0.0]], "unknown": "x" * 5000}, "json_bytes"),
+        ("loglik", {"model": "plain", "x": [[0.0]] * 11}, "rows", "/x"),
+        ("loglik", {"model": "padded", "x": [0.0], "draws": 9}, "draws", "/draws"),
+        ("loglik", {"model": "padded", "x": [[0.0]] * 4, "draws": 100}, "draws", "/draws"),
+        ("loglik", {"model": "padded", "x": [[0.0]] * 4, "draws": 6}, "engine_rows", "/x"),
+        ("infer-condition", {"model": "vector", "x": [0.0]}, "engine_rows", "/x"),
+        ("sample", {"model": "plain", "num_samples": 21}, "samples", "/num_samples"),
+        ("sample", {"model": "labels", "conditions": [0] * 7, "num_samples": 3}, "samples", "/num_samples"),
+        ("sample", {"model": "labels", "conditions": [0] * 21}, "samples", "/conditions"),
+        ("sample", {"model": "labels", "condition": 0, "num_samples": 10**15}, "samples", "/num_samples"),
+        ("sample", {"model": "plain", "latent": {"z": [[0.0]] * 21}}, "samples", "/num_samples"),
+        ("sample", {"model": "labels", "condition": 0, "num_samples": 20}, "json_answer_bytes", "/num_samples"),
+        ("loglik", {"model": "plain", "x": [[0.0]] * 10}, "json_answer_bytes", "/x"),
+        ("sample", {"model": "labels", "conditions": [0] * 20}, "json_answer_bytes", "/conditions"),
+        ("loglik", {"model": "plain", "x": [[0.0]], "unknown": "x" * 5000}, "json_bytes", None),
     ],
 )
-def test_413_names_the_limit(limited: Running, operation: str, body: dict[str, Any], limit: str) -> None:
-    document = problem(limited.client.post(f"/{operation}", json=body), 413)
+def test_413_names_the_limit(
+    limited: Running, operation: str, body: dict[str, Any], limit: str, pointer: str | None
+) -> None:
+    document = problem(limited.client.post(f"/{operation}", json=body), 413, pointer)
+    if pointer is None:
+        assert document["errors"][0]["header"] == "Content-Length"
     assert f"`{limit}`" in document["detail"]
     if limit.startswith("json"):
         assert "npz" in document["detail"]
@@ -57,7 +64,8 @@ def test_413_binary(limited: Running) -> None:
     document = problem(limited.client.post("/loglik?model=plain", content=bytes(3000), headers=headers), 413)
     assert "`binary_bytes`" in document["detail"]
     body = {"model": "labels", "condition": 0, "num_samples": 20, "return_latent": True}
-    document = problem(limited.client.post("/sample", json=body, headers={"Accept": "application/x-npz"}), 413)
+    refused = limited.client.post("/sample", json=body, headers={"Accept": "application/x-npz"})
+    document = problem(refused, 413, "/num_samples")
     assert "`answer_bytes`" in document["detail"]
 
 

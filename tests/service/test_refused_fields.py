@@ -87,17 +87,25 @@ def test_422_missing_fields_are_all_named(service: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "body", "reason"),
+    ("operation", "body", "reason", "pointer"),
     [
-        ("infer-condition", {"model": "plain", "x": [0.0]}, "no condition"),
-        ("infer-condition", {"model": "image-condition", "x": [[[0, 0], [0, 0]]]}, "cannot give it back"),
-        ("infer-condition", {"model": "vector", "x": [1e6]}, "effective sample size"),
-        ("encode", {"model": "padded", "x": [0.0], "condition": 0}, "no `encode`"),
-        ("loglik", {"model": "vector-joint", "x": [0.0], "condition": [0.0]}, "no `score`"),
-        ("sample", {"model": "vector-joint", "condition": [0.0], "return_log_likelihood": True}, "no `score`"),
+        ("infer-condition", {"model": "plain", "x": [0.0]}, "no condition", "/model"),
+        ("infer-condition", {"model": "image-condition", "x": [[[0, 0], [0, 0]]]}, "cannot give it back", "/model"),
+        ("infer-condition", {"model": "vector", "x": [30.0]}, "effective sample size", "/x"),
+        ("infer-condition", {"model": "vector", "x": [1e9]}, "single precision", "/x"),
+        ("encode", {"model": "padded", "x": [0.0], "condition": 0}, "no `encode`", "/model"),
+        ("loglik", {"model": "vector-joint", "x": [0.0], "condition": [0.0]}, "no `score`", "/model"),
+        (
+            "sample",
+            {"model": "vector-joint", "condition": [0.0], "return_log_likelihood": True},
+            "no `score`",
+            "/return_log_likelihood",
+        ),
     ],
 )
-def test_422_cannot_answer_says_why(service: Running, operation: str, body: dict[str, Any], reason: str) -> None:
-    document = problem(service.client.post(f"/{operation}", json=body), 422)
+def test_422_cannot_answer_says_why(
+    service: Running, operation: str, body: dict[str, Any], reason: str, pointer: str
+) -> None:
+    document = problem(service.client.post(f"/{operation}", json=body), 422, pointer)
     assert document["type"].endswith("cannot-answer")
     assert reason in document["detail"]

@@ -127,8 +127,8 @@ def npz_attacks() -> list[Attack]:
         attack("duplicate names", duplicated()),
         attack("object array", archive(("x.npy", header("'|O'") + b"\0" * 16)), 422),
         attack("unknown name", archive(("y.npy", good_npy())), 422, field="/y"),
-        attack("name with slashes", archive(("../../x.npy", good_npy())), 422, field="/../../x"),
-        attack("absolute name", archive(("/x.npy", good_npy())), 422, field="//x"),
+        attack("name with slashes", archive(("../../x.npy", good_npy())), 422, field="/..~1..~1x"),
+        attack("absolute name", archive(("/x.npy", good_npy())), 422, field="/~1x"),
         attack("name without .npy", archive(("x", good_npy())), 422),
         attack("empty name", archive((".npy", good_npy())), 422, field="/"),
         attack("encrypted", patched(good, central, 8, b"\x01\x00")),
@@ -236,7 +236,9 @@ def json_attacks() -> list[Attack]:
         attack("duplicate names", b'{"model": "labels", "x": [0, 0], "x": [1, 1]}', field="/x"),
         attack("duplicate names by escapes", b'{"model": "labels", "x": [0, 0], "\\u0078": [1, 1]}', field="/x"),
         attack(
-            "duplicate names inside", b'{"model": "labels", "x": [0, 0], "condition": {"a": 1, "a": 2}}', field="/a"
+            "duplicate names inside",
+            b'{"model": "labels", "x": [0, 0], "condition": {"a": 1, "a": 2}}',
+            field="/condition/a",
         ),
         attack("lone surrogate", b'{"model": "\\ud800", "x": [0, 0]}', 400, 404),
         attack("bytes that are not UTF-8", b'{"model": "\xff\xfe", "x": [0, 0]}'),

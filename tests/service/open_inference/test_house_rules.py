@@ -21,6 +21,7 @@ from tests.service.test_metrics import answered, moved, request_moves
 
 PATH = "/v2/models/labels.loglik/infer"
 GOOD: dict[str, Any] = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0, 1]}]}
+X_INPUT = GOOD["inputs"][0]
 
 
 def refused(response: httpx.Response, status: int) -> str:
@@ -30,6 +31,31 @@ def refused(response: httpx.Response, status: int) -> str:
     document = response.json()
     assert list(document) == ["error"]
     return str(document["error"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"inputs": [{**X_INPUT, "shape": [1] * 100}]},
+            "inputs/0/shape: expected at most 8 entries, got 100",
+        ),
+        ({"inputs": GOOD["inputs"] * 40}, "inputs: expected at most 32 entries, got 40"),
+        ({"inputs": 3}, "inputs: expected a list, got 3"),
+        ({"inputs": [{**X_INPUT, "shape": [1.5, 2]}]}, "inputs/0/shape/0: expected an integer, got 1.5"),
+        (
+            {"inputs": [{**X_INPUT, "name": "x" * 99}]},
+            "inputs/0/name: expected at most 64 characters, got 99",
+        ),
+        ({"id": 3}, "id: expected a string, got 3"),
+        ({"parameters": {"x": [1]}}, "parameters/x: expected a number, a string, true or false, got a list"),
+        ({"parameters": {"a/b~c": 1}}, "parameters/a/b~c: no such parameter of labels.loglik"),
+        ({"outputs": [{"name": "a", "parameters": []}]}, "outputs/0/parameters: expected an object, got an empty list"),
+        ({"unknown": 1}, "unknown: no such field"),
+    ],
+)
+def test_refusals_are_in_our_words(service: Running, change: dict[str, Any], said: str) -> None:
+    assert refused(service.client.post(PATH, json={**GOOD, **change}), 422) == said
 
 
 def test_keys_and_scopes(store_path: Path) -> None:
@@ -125,7 +151,7 @@ def test_limits(store_path: Path) -> None:
             "`answer_bytes`" in refusal("pictures.sample", {"condition": np.array([0])}, binary=True, num_samples=4)
             or True
         )
-        two = {**GOOD["inputs"][0], "shape": [2, 2], "data": [0] * 4}
+        two = {**X_INPUT, "shape": [2, 2], "data": [0] * 4}
         text = service.client.post(PATH, json={"inputs": [two]})
         assert "`json_answer_bytes`" in refused(text, 413)
         long = b'{"inputs": []' + b" " * 500 + b"}"
@@ -136,9 +162,9 @@ def test_limits(store_path: Path) -> None:
 def test_metrics_are_those_of_the_operations(service: Running) -> None:
     moves = moved(service, lambda: ask(service, "labels.loglik", {"x": X["labels"]}, binary=True))
     assert moves == answered("loglik", "labels", 2, "score")
-    bad = {"inputs": [{**GOOD["inputs"][0], "shape": [3]}]}
+    bad = {"inputs": [{**X_INPUT, "shape": [3]}]}
     assert moved(service, lambda: service.client.post(PATH, json=bad)) == request_moves("loglik", "unknown", "refused")
-    other = {"inputs": [{**GOOD["inputs"][0], "name": "y"}]}
+    other = {"inputs": [{**X_INPUT, "name": "y"}]}
     assert moved(service, lambda: service.client.post(PATH, json=other)) == request_moves("loglik", "labels", "refused")
 
 
