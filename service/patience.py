@@ -51,8 +51,12 @@ class Patience:
             self._connection.when_lost = None
         if self._watch is not None:
             self._watch.cancel()
-        if self._end is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise self._end from None
+        end, self._end = self._end, None
+        if end is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            try:
+                raise end from None
+            finally:
+                del end  # else its traceback would hold it, and all that the request held, until garbage is looked for
 
     def until(self, when: float, refusal: Callable[[], Problem]) -> None:
         """From now on the time is over at `when`, monotonic, and then `refusal()` is raised."""
