@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,9 +33,6 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         try:
             self._check(scope)
         except Problem as problem:
@@ -43,10 +42,10 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         if self.hosts is not None:
-            named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-            if len(named) > 1 or any(_hostname(host) not in self.hosts for host in named):
-                detail = f"host {named[0][:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it"
-                raise Problem(403, "host", detail)
+            named = [value for name, value in scope["headers"] if name == b"host"]
+            if len(named) > 1 or (named and _hostname(named[0]) not in self.hosts):
+                host = named[0].decode("latin-1")
+                raise Problem(403, "host", f"host {host[:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it")
         ring = self.keys.ring
         if not ring:
             return
@@ -68,8 +67,9 @@ class Gate:
         scope["condflow.record"].tenant = key.name
 
 
-def _hostname(host: str) -> str:
-    host = host.strip().lower()
+@lru_cache(maxsize=64)
+def _hostname(value: bytes) -> str:
+    host = value.decode("latin-1").strip().lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rsplit(":", 1)[0] if host.count(":") == 1 else host

@@ -53,14 +53,16 @@ class BoundedProtocol(HttpToolsProtocol):
         """Count what comes before the head is complete."""
         if self._in_head:
             self._head_bytes += len(data)
-            self._start_clock()
         try:
             super().data_received(data)
         except Exception:  # a target that is no URL, or not ASCII: the parser's callbacks raise through it
             self.send_400_response("Invalid HTTP request received.")
             return
-        if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The request's head is too long.")
+        if self._in_head and self._head_bytes and not self.transport.is_closing():
+            if self._head_bytes > HEAD_BYTES:
+                self.send_400_response("The request's head is too long.")
+            else:
+                self._start_clock()
 
     def on_headers_complete(self) -> None:
         """The head is there."""
