@@ -98,7 +98,8 @@ async def read_body(
             patience.unbounded()
             await _discard(request)
             raise _closing(too_large(limit.name, limit.maximum, None, limit.hint))
-        held.grow(size)
+        if declared is None or size > declared:
+            held.grow(size)
         pieces.append(piece)
         if more:
             _expect_next(patience, pause_s, deadline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import lru_cache
 
 from starlette.datastructures import Headers
@@ -31,14 +32,13 @@ class Gate:
         self.keys = keys
         self.hosts = None if keys.ring or hosts is None else {host.lower() for host in hosts}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Refuse, or pass on."""
         try:
             self._check(scope)
         except Problem as problem:
-            await problem.response(scope)(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+            return problem.response(scope)(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         if self.hosts is not None:
@@ -47,7 +47,7 @@ class Gate:
                 host = named[0].decode("latin-1")
                 raise Problem(403, "host", f"host {host[:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it")
         ring = self.keys.ring
-        if not ring:
+        if not ring.keys:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         needed = scope_of(scope["method"], path)

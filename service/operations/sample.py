@@ -66,7 +66,8 @@ class Sample:
             raise Problem(406, "accept", detail, header="Accept")
         if media == PNG:
             _check_picture(spec, rows)
-        engine_rows = check_cost(rows * (1 + loaded.default_draws * asked.return_log_likelihood), limits)
+        draws = loaded.default_draws if asked.return_log_likelihood else 0
+        engine_rows = check_cost(rows * (1 + draws), limits)
         try:
             if media == NDJSON:
                 return _stream(loaded, asked, limits, engine_rows)
