@@ -45,6 +45,12 @@ class Conditions:
             return {"condition": self.array.repeat(len(rows), axis=0)}
         return {"condition": self.array[(rows + self.first) // self.each]}
 
+    def of_run(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """The same for rows [start, stop)."""
+        if stop - start == 1 and self.array is not None and len(self.array) == 1:
+            return {"condition": self.array}
+        return self.of_rows(np.arange(start, stop))
+
 
 def conditions(
     spec: ConditionSpec, value: Any, pointer: str = "/condition", rank: Rank = "either", max_count: int | None = None
@@ -97,8 +103,10 @@ def _labels(spec: LabelCondition, value: Any, pointer: str, rank: Rank, max_coun
         value = value.tolist()
     else:
         _check_count(1 if single else len(value), single, pointer, rank, max_count)
-    items = [value] if single else value
-    indices = [_label(spec, item, pointer if single else f"{pointer}/{i}") for i, item in enumerate(items)]
+    if single:
+        indices = [_label(spec, value, pointer)]
+    else:
+        indices = [_label(spec, item, f"{pointer}/{i}") for i, item in enumerate(value)]
     return Conditions(np.array(indices, dtype=np.int64), single)
 
 

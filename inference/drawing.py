@@ -67,7 +67,9 @@ class Drawing:
             read = replace(self.read, first=start)
             scores = yield from likelihood.score(self.loaded, work.x, read, None, self.loaded.default_draws, 0)
             taken["log_likelihood"] = scores.log_mean
-        return {**taken, **{f"latent.{name}": part for name, part in (work.latent or {}).items()}}
+        for name, part in (work.latent or {}).items():
+            taken[f"latent.{name}"] = part
+        return taken
 
     def pieces(self) -> Iterator[tuple[int, int]]:
         """Rows [start, stop) of pieces of bounded size, in order. They depend on the shapes alone."""
@@ -167,10 +169,10 @@ class DecodeWork:
             for inputs, (work, start, stop) in zip(found, chunks, strict=True):
                 inputs[part.name] = work._latent(part.name, start, stop, numbers)
         for inputs, (work, start, stop) in zip(found, chunks, strict=True):
-            if work.latent is not None:
+            if work._drawing.keep_latent and work.latent is not None:
                 for name, numbers_of in inputs.items():
                     work.latent[name][start:stop] = numbers_of
-            inputs.update(work._drawing.read.of_rows(work._rows(start, stop)))
+            inputs.update(work._drawing.read.of_run(work._first + start, work._first + stop))
         return found
 
     def accept(self, start: int, stop: int, outputs: Arrays) -> None:
@@ -210,10 +212,12 @@ def _read_conditions(signature: Signature, condition: Any, several: Any) -> Cond
 def _read_latent(signature: Signature, latent: Mapping[str, Any] | None, num_samples: Any) -> tuple[Arrays, int]:
     count = None if num_samples is None else fields.whole(num_samples, "/num_samples", 1)
     given: Arrays = {}
-    if latent is not None and not isinstance(latent, Mapping):
+    if latent is None:
+        return given, count or 1
+    if not isinstance(latent, Mapping):
         raise FieldError("/latent", "expected an object of named parts")
     parts = {part.name: part for part in signature.latent}
-    for name, value in (latent or {}).items():
+    for name, value in latent.items():
         pointer = f"/latent/{str(name).replace('~', '~0').replace('/', '~1')}"
         if name not in parts:
             raise FieldError(pointer, f"unknown part; the latent's parts are {', '.join(parts)}")

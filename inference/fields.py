@@ -15,7 +15,8 @@ import numpy as np
 from inference.errors import FieldError
 from model_store.signature import ArraySpec
 
-SEED_LIMIT = 2**53
+SEED_BITS = 53
+SEED_LIMIT = 2**SEED_BITS
 _LARGEST = float(np.finfo(np.float32).max)
 CHANNELS_LAST = "which looks like channels last (H, W, C): move the channels to the front"
 UNBRACKETED = "; {} {} of one number each are written [[1.5], [2.5], ...]"

@@ -152,7 +152,7 @@ def score(
         if prior is not None:
             weights = estimators.log_sum_exp(weights + estimators.log_prior(prior))
         elif labels:
-            chosen = read.of_rows(np.arange(first, first + len(weights)))["condition"]
+            chosen = read.of_run(first, first + len(weights))["condition"]
             weights = np.take_along_axis(weights, chosen[:, None, None], axis=2)[:, :, 0]
         out.log_mean[rows] = estimators.log_mean_exp(weights)
         out.sample_size[rows] = estimators.effective_sample_size(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,17 +25,17 @@ class Loaded:
     engine: Engine
     prior_sample: np.ndarray | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The model's name."""
         return self.manifest.name
 
-    @property
+    @cached_property
     def version(self) -> int:
         """The version's number."""
         return self.manifest.version
 
-    @property
+    @cached_property
     def signature(self) -> Signature:
         """What the version speaks."""
         return self.manifest.signature

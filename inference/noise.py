@@ -54,7 +54,7 @@ class NoiseSource:
 
     def __init__(self, seed: int, purpose: int, place: int, part: Part) -> None:
         self.part = part
-        self._key = (seed, (purpose << 32) + place)
+        self.key = (seed, (purpose << 32) + place)
 
     def draw(self, stream: int, start: int, stop: int) -> np.ndarray:
         """Numbers of indices [start, stop) of one stream, shape (stop - start, *part shape)."""
@@ -63,10 +63,6 @@ class NoiseSource:
     def draw_runs(self, runs: Sequence[Run]) -> np.ndarray:
         """Numbers of several runs one after the other, shape (sum of lengths, *part shape)."""
         return draw_together([(self, runs)])[0]
-
-    def words(self, stream: int, block: int, blocks: int) -> np.ndarray:
-        """The 64-bit words of blocks [block, block + blocks) of a stream."""
-        return _philox.words(self._key, stream, block, blocks)
 
 
 class _Philox(threading.local):
@@ -78,6 +74,7 @@ class _Philox(threading.local):
         self._counter, self._keys = self._state["state"]["counter"], self._state["state"]["key"]
 
     def words(self, key: tuple[int, int], stream: int, block: int, blocks: int) -> np.ndarray:
+        """The 64-bit words of blocks [block, block + blocks) of a stream."""
         # numpy advances the counter before it makes a block, hence the b + 1 of the layout above.
         self._counter[0], self._counter[1] = block, stream
         self._keys[0], self._keys[1] = key
@@ -93,19 +90,21 @@ def draw_together(demands: Sequence[tuple[NoiseSource, Sequence[Run]]]) -> list[
     words: list[np.ndarray] = []
     spans: list[list[tuple[int, int]]] = []
     filled = 0
+    part, size = demands[0][0].part, demands[0][0].part.size
     for source, runs in demands:
-        size = source.part.size
+        if source.part is not part:
+            part, size = source.part, source.part.size
         kept = []
         for stream, start, stop in runs:
             block, skipped = divmod(start * size, _PER_BLOCK)
             needed = skipped + (stop - start) * size
             blocks = -(-needed // _PER_BLOCK)
-            words.append(source.words(stream, block, blocks))
+            words.append(_philox.words(source.key, stream, block, blocks))
             kept.append((filled + skipped, filled + needed))
             filled += blocks * _PER_BLOCK
         spans.append(kept)
     raw = words[0] if len(words) == 1 else np.concatenate(words)
-    numbers = normals(raw) if demands[0][0].part.distribution == "normal" else uniforms(raw)
+    numbers = normals(raw) if part.distribution == "normal" else uniforms(raw)
     drawn = []
     for (source, _), kept in zip(demands, spans, strict=True):
         pieces = [numbers[first:last] for first, last in kept]
@@ -115,7 +114,7 @@ def draw_together(demands: Sequence[tuple[NoiseSource, Sequence[Run]]]) -> list[
 
 def sources(seed: int, purpose: int, parts: Sequence[Part]) -> tuple[NoiseSource, ...]:
     """One source per part, keyed by the part's place."""
-    return tuple(NoiseSource(seed, purpose, place, part) for place, part in enumerate(parts))
+    return tuple([NoiseSource(seed, purpose, place, part) for place, part in enumerate(parts)])
 
 
 def normals(words: np.ndarray) -> np.ndarray:

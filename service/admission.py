@@ -55,25 +55,24 @@ class Admission:
 
 
 class Place:
-    """What is held of an admission until the block ends."""
+    """What is held of an admission, from now until the block ends."""
 
     __slots__ = ("_admission", "_requests", "_rows", "_streams")
 
     def __init__(self, admission: Admission, requests: int = 0, streams: int = 0, rows: int = 0) -> None:
         self._admission, self._requests, self._streams, self._rows = admission, requests, streams, rows
+        admission.requests += requests
+        admission.streams += streams
+        admission.rows += rows
 
     def __enter__(self) -> None:
-        """Counted from here."""
-        self._add(1)
+        """It is counted already."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """And no more."""
-        self._add(-1)
-
-    def _add(self, sign: int) -> None:
         admission = self._admission
-        admission.requests += sign * self._requests
-        admission.streams += sign * self._streams
-        admission.rows += sign * self._rows
+        admission.requests -= self._requests
+        admission.streams -= self._streams
+        admission.rows -= self._rows

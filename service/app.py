@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference.loaded import Loaded
 from inference.loading import load_version
@@ -27,7 +28,7 @@ from service.metrics import Metrics
 from service.middleware import Edge
 from service.parts import Parts
 from service.pipeline import Pipeline
-from service.problems import Problem, answer_http_exception, answer_problem
+from service.problems import Problem, answer_failure, answer_http_exception, answer_problem
 from service.registry import Registry
 from service.routes.admin import admin_routes
 from service.routes.health import health_routes
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
     settings = settings or Settings()
     parts = _parts(settings)
     keys = FollowedKeys(settings, parts.metrics.key_change)
-    app = FastAPI(
+    app = _App(
         title="condflow",
         version=VERSION,
         description=_DESCRIPTION,
@@ -69,7 +70,11 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         redoc_url=None,
         openapi_url=None,
         lifespan=partial(_lifespan, parts=parts),
-        exception_handlers={Problem: answer_problem, HTTPException: answer_http_exception},
+        exception_handlers={
+            Problem: answer_problem,
+            HTTPException: answer_http_exception,
+            Exception: answer_failure,
+        },
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are /metrics; asking costs every request
     )
@@ -83,9 +88,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())
     app.openapi = partial(_document, app)  # type: ignore[method-assign]
-    app.add_middleware(Shortcut, parts=parts)
-    app.add_middleware(Gate, keys=keys, hosts=settings.hosts)
-    app.add_middleware(Edge, metrics=parts.metrics)
+    app.answer = Edge(Gate(Shortcut(app.answer, parts), keys, settings.hosts), parts.metrics)
     return app
 
 
@@ -94,6 +97,23 @@ def _document(app: FastAPI) -> dict[str, Any]:
     from service.openapi import openapi_of
 
     return openapi_of(app)()
+
+
+class _App(FastAPI):
+    """FastAPI behind our own layers: what they answer themselves does not pay for its layers."""
+
+    answer: ASGIApp
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.answer = super().__call__
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; FastAPI itself sees to the lifespan."""
+        if scope["type"] == "http":
+            await self.answer(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def _parts(settings: Settings) -> Parts:

@@ -98,7 +98,8 @@ async def read_body(
             patience.unbounded()
             await _discard(request)
             raise _closing(too_large(limit.name, limit.maximum, None, limit.hint))
-        held.grow(size)
+        if declared is None or size > declared:
+            held.grow(size)
         pieces.append(piece)
         if more:
             _expect_next(patience, pause_s, deadline)
@@ -106,10 +107,10 @@ async def read_body(
 
 
 def _content_length(request: Request) -> int | None:
-    value = request.headers.get("content-length")
+    value = request.scope["condflow.record"].headers.get(b"content-length")
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit() and len(value) < 19):
+    if not (value.isdigit() and len(value) < 19):
         raise _closing(malformed("Content-Length is not a number"))
     return int(value)
 

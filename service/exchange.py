@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -79,26 +79,16 @@ class Exchange(Protocol):
 Dialect = Callable[[Request, Limits], Exchange]
 
 
-@dataclass(frozen=True)
 class Fields:
     """A request whose body, with its query, holds the operation's own fields."""
 
-    fields: Any
-    media: str
-
-    @property
-    def model(self) -> str:
-        """Name of the model."""
-        return self.fields.model
-
-    @property
-    def version(self) -> int | str | None:
-        """Version number, alias or digest."""
-        return self.fields.version
+    def __init__(self, fields: Question, media: str) -> None:
+        self._fields, self.media = fields, media
+        self.model, self.version = fields.model, fields.version
 
     def question(self, loaded: Loaded) -> Question:
         """The fields themselves."""
-        return self.fields
+        return self._fields
 
     def render(self, loaded: Loaded, reply: Reply) -> Response:
         """The reply in the media type that was asked for."""

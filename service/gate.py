@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from functools import lru_cache
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.followed_keys import FollowedKeys
@@ -29,27 +32,21 @@ class Gate:
         self.keys = keys
         self.hosts = None if keys.ring or hosts is None else {host.lower() for host in hosts}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Refuse, or pass on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         try:
             self._check(scope)
         except Problem as problem:
-            await problem.response(scope)(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+            return problem.response(scope)(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         named = read_head(scope)
-        if self.hosts is not None and b"host" in named:
+        if self.hosts is not None and b"host" in named and _hostname(named[b"host"]) not in self.hosts:
             host = named[b"host"].decode("latin-1")
-            if _hostname(host) not in self.hosts:
-                detail = f"host {host[:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it"
-                raise Problem(403, "host", detail)
+            raise Problem(403, "host", f"host {host[:100]!r} is not allowed; set CONDFLOW_ALLOWED_HOSTS to add it")
         ring = self.keys.ring
-        if not ring:
+        if not ring.keys:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         needed = scope_of(scope["method"], path)
@@ -69,8 +66,9 @@ class Gate:
         scope["condflow.record"].tenant = key.name
 
 
-def _hostname(host: str) -> str:
-    host = host.strip().lower()
+@lru_cache(maxsize=64)
+def _hostname(value: bytes) -> str:
+    host = value.decode("latin-1").strip().lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rsplit(":", 1)[0] if host.count(":") == 1 else host

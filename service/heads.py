@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.types import Scope
 
 from service.problems import Problem
@@ -14,14 +16,13 @@ _ONCE = {
 }
 
 
-def read_head(scope: Scope) -> dict[bytes, bytes]:
-    """The header fields by name; of those that may be repeated, the last one.
+def read_head(scope: Scope) -> Mapping[bytes, bytes]:
+    """The header fields by name; of those that may be repeated, the first one.
 
     Raises:
         Problem: 400 where a field is repeated that has one value, or HTTP/1.1 comes without Host (RFC 9112, 3.2).
     """
-    fields = scope["headers"]
-    named = dict(fields)
+    fields, named = scope["headers"], scope["condflow.record"].headers
     if len(named) < len(fields):
         _refuse_repeated([name for name, _ in fields])
     if b"host" not in named and scope["http_version"] == "1.1":

@@ -6,13 +6,14 @@ unmatched routes and unknown models share the label value `unknown`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
-from service.histogram import Histogram
+from service.series import Count, Histogram, Series, Tally
 
 UNKNOWN = "unknown"
 Outcome = Literal["ok", "refused", "shed", "deadline", "cancelled", "error"]
@@ -33,28 +34,32 @@ class Releasable(Protocol):
         ...
 
 
-@dataclass
 class RequestRecord:
-    """What is known of one request; filled on its way in, counted once when it is over."""
+    """What is known of one request; filled on its way in, counted once when it is over.
 
-    request_id: str
-    tenant: str = ""
-    started: float = field(default_factory=perf_counter)
-    operation: str = UNKNOWN
-    model: str = UNKNOWN
-    version: str = UNKNOWN
+    Attributes:
+        headers: the first of each name.
+        seconds: by stage, in the order in which they came.
+        lease: the version, held until the request is counted.
+        late_status: of a stream that failed after its 200.
+    """
+
+    tenant = ""
+    operation = UNKNOWN
+    model = UNKNOWN
+    version = UNKNOWN
     stage: Stage = "parse"
-    rows: int = 0
-    nonfinite: int = 0
-    seconds: dict[Stage, float] = field(default_factory=dict)
-    cancelled: bool = False
+    rows = 0
+    nonfinite = 0
+    cancelled = False
     reason: str | None = None
     lease: Releasable | None = None
-    late_status: int | None = None  # of a stream that failed after its 200
+    late_status: int | None = None
 
-    def add(self, stage: Stage, seconds: float) -> None:
-        """Add time to a stage."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+    def __init__(self, request_id: str, headers: Mapping[bytes, bytes]) -> None:
+        self.request_id, self.headers = request_id, headers
+        self.started = perf_counter()
+        self.seconds: defaultdict[Stage, float] = defaultdict(float)
 
     def computing(self) -> None:
         """Its first rows have left the queue."""
@@ -79,10 +84,8 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()
         self.registry = registry = CollectorRegistry(auto_describe=True)
-        self.requests = Counter(
-            "condflow_requests", "Requests by how they ended.", (*_MODEL, "outcome"), registry=registry
-        )
-        self.rows = Counter("condflow_rows", "Rows of x, or samples, answered.", _MODEL, registry=registry)
+        self.requests = Count("condflow_requests", "Requests by how they ended.", (*_MODEL, "outcome"), registry)
+        self.rows = Count("condflow_rows", "Rows of x, or samples, answered.", _MODEL, registry)
         self.duration = Histogram("condflow_request_duration_seconds", "Whole requests.", _MODEL, _SECONDS, registry)
         self.stages = Histogram(
             "condflow_stage_duration_seconds",
@@ -133,7 +136,7 @@ class Metrics:
         for outcome in ("ok", "error"):
             self.key_changes.labels(outcome)
         self._live: set[tuple[str, str]] = set()
-        self._series: dict[tuple[Any, ...], Any] = {}
+        self._answered: dict[tuple[str, str, str, Outcome], _Answered] = {}
 
     def finish(self, record: RequestRecord, status: int) -> None:
         """Count one request, once."""
@@ -144,15 +147,18 @@ class Metrics:
                 model = UNKNOWN
         labels = (record.operation, model, version)
         outcome = record.outcome(status)
-        self._of(self.requests, *labels, outcome).inc()
-        self._of(self.duration, *labels).observe(perf_counter() - record.started)
+        counted = self._answered.get((*labels, outcome))
+        if counted is None:
+            counted = self._answered[*labels, outcome] = _Answered(self, labels, outcome)
+        counted.requests.value += 1
+        counted.duration.observe(perf_counter() - record.started)
         if outcome == "ok":
             if record.rows:
-                self._of(self.rows, *labels).inc(record.rows)
+                self.rows.labels(*labels).value += record.rows
             if record.nonfinite:
                 self.nonfinite.labels(*labels).inc(record.nonfinite)
             for stage, seconds in record.seconds.items():
-                self._of(self.stages, record.operation, stage).observe(seconds)
+                counted.stages[stage].observe(seconds)
         elif outcome == "shed" and record.reason in SHED_REASONS:
             self.shed.labels(record.reason).inc()
         elif outcome == "cancelled":
@@ -161,15 +167,7 @@ class Metrics:
     def batch(self, operation: str, model: str, version: str, rows: int) -> None:
         """Count one engine call."""
         if (model, version) in self._live:
-            self._of(self.batch_rows, operation, model, version).observe(rows)
-
-    def _of(self, metric: Counter | Histogram, *labels: str) -> Any:
-        """The series of these labels, kept: to look it up by name costs more than to count."""
-        key = (metric, *labels)
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = metric.labels(*labels)
-        return series
+            self.batch_rows.labels(operation, model, version).observe(rows)
 
     def load(self, model: str, version: str, seconds: float, *, succeeded: bool) -> None:
         """Count one attempt to load a version."""
@@ -185,7 +183,7 @@ class Metrics:
     def unload(self, model: str, version: str) -> None:
         """Remove the series of a version, and those of the model with its last version."""
         self._live.discard((model, version))
-        self._series.clear()
+        self._answered.clear()
         self._remove({"model": model, "version": version})
         if not any(name == model for name, _ in self._live):
             self._remove({"model": model, "version": UNKNOWN})
@@ -205,3 +203,24 @@ class Metrics:
     def render(self) -> bytes:
         """The text exposition."""
         return generate_latest(self.registry)
+
+
+class _Answered:
+    """The series that every request of one model, operation and outcome counts in: looked up once, not by each."""
+
+    def __init__(self, metrics: Metrics, labels: tuple[str, str, str], outcome: Outcome) -> None:
+        self.requests: Tally = metrics.requests.labels(*labels, outcome)
+        self.duration: Series = metrics.duration.labels(*labels)
+        self.stages = _Stages(metrics.stages, labels[0])
+
+
+class _Stages(dict[Stage, Series]):
+    """The series of an operation's stages, there from the first time that each is asked for."""
+
+    def __init__(self, histogram: Histogram, operation: str) -> None:
+        super().__init__()
+        self._histogram, self._operation = histogram, operation
+
+    def __missing__(self, stage: Stage) -> Series:
+        series = self[stage] = self._histogram.labels(self._operation, stage)
+        return series

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 from collections.abc import Iterable
+from random import getrandbits
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics, RequestRecord
-from service.problems import Problem
+from service.problems import internal
 
 _log = logging.getLogger("condflow.service")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -33,10 +33,8 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        record = scope["condflow.record"] = RequestRecord(_request_id(scope).decode())
+        headers = scope["headers"]
+        record = scope["condflow.record"] = RequestRecord(_request_id(headers), dict(reversed(headers)))
         status = _UNSENT
 
         async def stamp(message: Message) -> None:
@@ -53,28 +51,27 @@ class Edge:
         except Exception:
             _log.exception("request %s failed", record.request_id)
             if status == _UNSENT:
-                problem = Problem(500, "internal", f"an error inside the service; request id {record.request_id}")
-                await problem.response(scope)(scope, receive, stamp)
+                await internal(record.request_id).response(scope)(scope, receive, stamp)
         finally:
             self.metrics.finish(record, record.late_status or status)
             if record.lease is not None:
                 record.lease.release()
 
 
-def _request_id(scope: Scope) -> bytes:
-    offered = [value for name, value in scope["headers"] if name == b"x-request-id"]
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    offered = [value for name, value in headers if name == b"x-request-id"]
     if len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0]):
-        return bytes(offered[0])
-    return secrets.token_hex(16).encode()
+        return offered[0].decode()
+    return f"{getrandbits(128):032x}"
 
 
 def _stamped(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> list[tuple[bytes, bytes]]:
     """The headers with ours behind them; what makes a browser careful only where the route says nothing else."""
-    found = list(headers)
-    named = {name for name, _ in found}
-    found.append((b"x-request-id", record.request_id.encode()))
-    found.append((b"server-timing", _timing(record)))
-    found.extend(pair for pair in _SAFE if pair[0] not in named)
+    found = [*headers, (b"x-request-id", record.request_id.encode()), (b"server-timing", _timing(record))]
+    named = dict(found)
+    for pair in _SAFE:
+        if pair[0] not in named:
+            found.append(pair)
     return found
 
 

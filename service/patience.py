@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from types import TracebackType
 
@@ -23,12 +24,13 @@ class Patience:
         request: whose client may leave.
     """
 
+    _timer: asyncio.TimerHandle | None = None
+    _watch: asyncio.Task[None] | None = None
+    _end: Exception | None = None
+
     def __init__(self, request: Request) -> None:
         self._request = request
         self._connection = connection_of(request.scope)
-        self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._end: Exception | None = None
 
     def __enter__(self) -> Patience:
         """Begin. Raises ClientDisconnect where the client is gone already."""
@@ -45,23 +47,29 @@ class Patience:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop listening; a cancellation of our own becomes what it stands for."""
-        self.unbounded()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._connection is not None:
             self._connection.when_lost = None
         if self._watch is not None:
             self._watch.cancel()
-        if self._end is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise self._end from None
+        end, self._end = self._end, None
+        if end is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            try:
+                raise end from None
+            finally:
+                del end  # else its traceback would hold it, and all that the request held, until garbage is looked for
 
     def until(self, when: float, refusal: Callable[[], Problem]) -> None:
         """From now on the time is over at `when`, monotonic, and then `refusal()` is raised."""
-        self.unbounded()
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, when - monotonic()), self._late, refusal)
+        self._refusal = refusal
+        if self._timer is None or when < self._rings:
+            self._set(when)
+        self._when = when  # a timer that rings earlier is not stopped, which costs: it is set again when it rings
 
     def unbounded(self) -> None:
         """From now on there is no limit."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._when = inf
 
     def watch(self) -> None:
         """Listen for the client's leaving, now that its body is read."""
@@ -76,8 +84,18 @@ class Patience:
     def _gone(self) -> None:
         self._cancel(ClientDisconnect())
 
-    def _late(self, refusal: Callable[[], Problem]) -> None:
-        self._cancel(refusal())
+    def _set(self, rings: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = rings
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, rings - monotonic()), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._when <= self._rings:
+            self._cancel(self._refusal())
+        elif self._when < inf:
+            self._set(self._when)
 
     def _cancel(self, end: Exception) -> None:
         if self._end is None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
@@ -22,11 +21,11 @@ from service.admission import Admission
 from service.body import ByteBudget, Held, read_body
 from service.exchange import Asked, Dialect, Exchange
 from service.metrics import RequestRecord
-from service.operations.base import Operation, Plan, StreamPlan
+from service.operations.base import Operation, Plan, StreamPlan, nonfinite_values
 from service.patience import Patience
 from service.problems import Problem, deadline_passed, invalid, unavailable
 from service.registry import Registry
-from service.rendering import count_nonfinite, identity, render_line
+from service.rendering import identity, render_line
 from service.scheduling.driver import DeadlinePassed, Driver, TooLate
 from service.settings import Settings
 from service.streaming import Stream
@@ -34,7 +33,7 @@ from service.streaming import Stream
 Result = TypeVar("Result")
 _INLINE_BYTES = 32_768
 _INLINE_ROWS = 256
-_TIMEOUT_HEADER = "x-request-timeout-ms"
+_TIMEOUT_HEADER = b"x-request-timeout-ms"
 
 
 class Pipeline:
@@ -53,18 +52,13 @@ class Pipeline:
         record: RequestRecord = request.scope["condflow.record"]
         record.operation = operation.name
         try:
-            return await self._answer(operation, request, dialect, record)
+            with self._admission.request():
+                exchange = dialect(request, self._settings.limits)
+                deadline = self._deadline(record, exchange.streams)
+                return await self._read_and_compute(operation, request, exchange, record, deadline)
         except Problem as problem:
             record.reason = problem.reason
             raise
-
-    async def _answer(
-        self, operation: Operation, request: Request, dialect: Dialect, record: RequestRecord
-    ) -> Response:
-        with self._admission.request():
-            exchange = dialect(request, self._settings.limits)
-            deadline = self._deadline(request, exchange.streams)
-            return await self._read_and_compute(operation, request, exchange, record, deadline)
 
     async def _read_and_compute(
         self, operation: Operation, request: Request, exchange: Exchange, record: RequestRecord, deadline: float
@@ -76,8 +70,11 @@ class Pipeline:
             body = await read_body(request, exchange.limit, held, patience, pause, deadline)
             patience.until(deadline, lambda: deadline_passed(record.stage))
             patience.watch()
-            asked = await self._off_loop(partial(exchange.read, body), len(body) > _INLINE_BYTES)
-            record.add("parse", perf_counter() - started)
+            if len(body) > _INLINE_BYTES:
+                asked = await self._off_loop(partial(exchange.read, body))
+            else:
+                asked = exchange.read(body)
+            record.seconds["parse"] += perf_counter() - started
             return await self._compute(operation, asked, body, record, deadline)
 
     async def _compute(
@@ -93,8 +90,8 @@ class Pipeline:
                 question = asked.question(loaded)
                 return question, operation.plan(loaded, question, self._settings.limits, asked.media)
 
-            question, plan = await self._off_loop(prepare, len(body) > _INLINE_BYTES)
-            record.add("parse", perf_counter() - started)
+            question, plan = await self._off_loop(prepare) if len(body) > _INLINE_BYTES else prepare()
+            record.seconds["parse"] += perf_counter() - started
             if isinstance(plan, StreamPlan):
                 return await self._begin(loaded, plan, body, record, deadline)
             with self._admission.work(plan.engine_rows):
@@ -104,11 +101,11 @@ class Pipeline:
 
         def finish() -> Response:
             reply = operation.reply(loaded, question, answer)
-            record.nonfinite = count_nonfinite(reply.fields)
+            record.nonfinite = reply.nonfinite
             return asked.render(loaded, reply)
 
-        response = await self._off_loop(finish, plan.rows > _INLINE_ROWS)
-        record.add("encode", perf_counter() - started)
+        response = await self._off_loop(finish) if plan.rows > _INLINE_ROWS else finish()
+        record.seconds["encode"] += perf_counter() - started
         record.rows = plan.rows
         return response
 
@@ -137,11 +134,11 @@ class Pipeline:
             record.stage = "encode"
             for content in contents:
                 started = perf_counter()
-                record.nonfinite += count_nonfinite(content)
-                line = await self._off_loop(partial(render_line, content), heavy=True)
-                record.add("encode", perf_counter() - started)
+                record.nonfinite += nonfinite_values(content)
+                line = await self._off_loop(partial(render_line, content))
+                record.seconds["encode"] += perf_counter() - started
                 yield line
-        closing = await self._off_loop(plan.closing, heavy=True)
+        closing = await self._off_loop(plan.closing)
         record.rows = plan.rows
         yield render_line(closing)
 
@@ -158,15 +155,15 @@ class Pipeline:
         """Run the question's works through the scheduler until it answers. `begun`: it is not refused any more."""
         heavy = engine_rows > _INLINE_ROWS
         while True:
-            step = await self._off_loop(lambda: _advance(question), heavy)
-            if step.work is None:
-                return step.answer
+            work, answer = await self._off_loop(partial(_advance, question)) if heavy else _advance(question)
+            if work is None:
+                return answer
             record.stage = "queue"
             if not begun:
-                self._in_time(loaded, step.work, deadline)
-            timing = await self._driver.run(loaded, step.work, deadline, record.tenant, record.computing)
-            record.add("queue", timing.queue)
-            record.add("compute", timing.compute)
+                self._in_time(loaded, work, deadline)
+            timing = await self._driver.run(loaded, work, deadline, record.tenant, record.computing)
+            record.seconds["queue"] += timing.queue
+            record.seconds["compute"] += timing.compute
 
     def _in_time(self, loaded: Loaded, work: Work, deadline: float) -> None:
         """Refuse now what the queue will not let be done in time, rather than compute it for nobody."""
@@ -174,18 +171,16 @@ class Pipeline:
         if wait:
             raise unavailable("overloaded", f"the queue is {wait:.1f} s long for this request", wait)
 
-    async def _off_loop(self, function: Callable[[], Result], heavy: bool) -> Result:
-        """Call it: in a thread where it takes long, else here."""
-        if not heavy:
-            return function()
+    async def _off_loop(self, function: Callable[[], Result]) -> Result:
+        """Call in a thread what takes long."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
-    def _deadline(self, request: Request, streams: bool) -> float:
+    def _deadline(self, record: RequestRecord, streams: bool) -> float:
         settings = self._settings
         milliseconds = settings.stream_timeout_ms if streams else settings.request_timeout_ms
-        text = request.headers.get(_TIMEOUT_HEADER)
+        text = record.headers.get(_TIMEOUT_HEADER)
         if text is not None:
-            if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0):
+            if not (text.isdigit() and len(text) < 12 and int(text) > 0):
                 detail = "X-Request-Timeout-Ms: expected a whole number of milliseconds from 1"
                 raise Problem(400, "header", detail, header="X-Request-Timeout-Ms")
             milliseconds = min(milliseconds, int(text))
@@ -201,17 +196,12 @@ class Pipeline:
         await asyncio.to_thread(self._threads.shutdown)
 
 
-@dataclass(frozen=True)
-class _Step:
-    work: Work | None
-    answer: Any = None
-
-
-def _advance(question: Question[Any]) -> _Step:
+def _advance(question: Question[Any]) -> tuple[Work | None, Any]:
+    """The question's next work and None; None and its answer where there is no more work."""
     try:
-        return _Step(next(question))
+        return next(question), None
     except StopIteration as end:
-        return _Step(None, end.value)
+        return None, end.value
 
 
 class _refusals:  # noqa: N801 - reads as a statement

@@ -141,6 +141,11 @@ def deadline_passed(stage: str) -> Problem:
     return Problem(504, "deadline", f"the deadline passed while the request was in stage `{stage}`", reason="deadline")
 
 
+def internal(request_id: str) -> Problem:
+    """500: what went wrong is in the log, under the request's id."""
+    return Problem(500, "internal", f"an error inside the service; request id {request_id}")
+
+
 def escaped(name: str) -> str:
     """A field's name as a part of a JSON pointer (RFC 6901), shortened."""
     return name[:64].replace("~", "~0").replace("/", "~1")
@@ -155,6 +160,11 @@ async def answer_problem(request: Request, error: Exception) -> Response:
     """Exception handler for Problem."""
     assert isinstance(error, Problem)
     return error.response(request.scope)
+
+
+async def answer_failure(request: Request, _error: Exception) -> Response:
+    """Exception handler for what a route should not have raised; it is raised on, for the log."""
+    return internal(request.scope["condflow.record"].request_id).response(request.scope)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:

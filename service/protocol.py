@@ -44,15 +44,13 @@ class BoundedProtocol(PipeliningProtocol):
         """Count what comes before the head is complete."""
         if self.part != "body":
             self._head_bytes += len(piece)
-            self._start_clock()
         super().parse(piece)
-        if self.part != "body" and self._head_bytes > HEAD_BYTES:
+        if self.part == "body":
+            return
+        if self._head_bytes > HEAD_BYTES:
             self.refuse(long_head(self.url if self.part == "head" else b"", HEAD_BYTES))
-
-    def on_message_begin(self) -> None:
-        """The rest of the head should come, also where its beginning came with the request before it."""
-        super().on_message_begin()
-        self._start_clock()
+        elif self.part == "head" or self._head_bytes:  # only a head that did not come at once needs a clock
+            self._start_clock()
 
     def on_headers_complete(self) -> None:
         """The head is there."""

@@ -54,21 +54,18 @@ class Lease:
 
     def __init__(self, registry: Registry, entry: Entry) -> None:
         self._registry, self._entry = registry, entry
+        self.loaded = entry.loaded
         self._open = True
         entry.users += 1
         entry.last_used = monotonic()
-
-    @property
-    def loaded(self) -> Loaded:
-        """The version."""
-        return self._entry.loaded
 
     def release(self) -> None:
         """Give it back."""
         if self._open:
             self._open = False
             self._entry.users -= 1
-            self._registry.settle(self._entry)
+            if self._entry.retired:
+                self._registry.settle(self._entry)
 
 
 class Registry:
@@ -212,7 +209,8 @@ class Registry:
 
     async def lease(self, name: str, reference: int | str | None) -> Lease:
         """Hold the version that `reference` names now. Raises Problem: 404, or 503 while it loads."""
-        key = (name, await self.number(name, reference))
+        number = self.served(name) if reference is None and name in self.models else None
+        key = (name, await self.number(name, reference) if number is None else number)
         entry = self._entries.get(key)
         if entry is None:
             failure = self._failures.get(key)

@@ -25,7 +25,8 @@ def identity(loaded: Loaded) -> dict[str, Any]:
 def render(loaded: Loaded, reply: Reply, media: str) -> Response:
     """The answer."""
     if media == JSON:
-        return Response(render_object({**identity(loaded), **reply.fields}), media_type=JSON)
+        content = {**identity(loaded), **reply.fields}
+        return Response(render_object(content, finite=not reply.nonfinite), media_type=JSON)
     arrays, scalars = split(reply.fields)
     headers = {_header(name): _text(value) for name, value in {**identity(loaded), **scalars}.items()}
     if media == NPZ:
@@ -39,18 +40,6 @@ def render(loaded: Loaded, reply: Reply, media: str) -> Response:
 def render_line(content: Mapping[str, Any]) -> bytes:
     """One line of an answer that streams."""
     return render_object(content) + b"\n"
-
-
-def count_nonfinite(fields: Mapping[str, Any]) -> int:
-    """Values of the answer that are NaN or infinite."""
-    count = 0
-    for value in fields.values():
-        if isinstance(value, np.ndarray):
-            if value.dtype.kind == "f":
-                count += value.size - int(np.count_nonzero(np.isfinite(value)))
-        elif isinstance(value, dict):
-            count += count_nonfinite(value)
-    return count
 
 
 def split(fields: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

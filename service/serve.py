@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -21,6 +22,7 @@ from service.settings import Settings
 
 _KEEP_ALIVE_S = 65
 _PATIENCE_S = 60.0
+_YOUNG_OBJECTS = 10_000
 
 
 class Server(uvicorn.Server):
@@ -90,4 +92,16 @@ def serve(settings: Settings) -> None:
     keep_large_blocks_apart()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    server_of(settings).run()
+    server = server_of(settings)
+    _collect_rarely()
+    server.run()
+
+
+def _collect_rarely() -> None:
+    """What is there already is never looked at again, and young objects only when there are many more than were freed.
+
+    A request leaves no cycles behind, so that there is nothing to find; looking for it while 64 were in progress took a
+    tenth of the loop's time.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)

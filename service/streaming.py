@@ -22,7 +22,7 @@ from service.codecs.media import NDJSON
 from service.connection import connection_of
 from service.metrics import RequestRecord
 from service.patience import Patience
-from service.problems import Problem, deadline_passed, scrub
+from service.problems import Problem, deadline_passed, internal, scrub
 
 _log = logging.getLogger("condflow.service")
 
@@ -93,8 +93,7 @@ class Stream(Response):
             return self._failed(problem)
         except Exception:
             _log.exception("request %s failed after its first line", self._record.request_id)
-            detail = f"an error inside the service; request id {self._record.request_id}"
-            return self._failed(Problem(500, "internal", detail))
+            return self._failed(internal(self._record.request_id))
 
     def _failed(self, problem: Problem) -> bytes:
         self._record.late_status, self._record.reason = problem.status, problem.reason

@@ -39,13 +39,16 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return content
 
 
-def _members(value: Any, depth: int = 4) -> int:
+def _members(value: dict[str, Any] | list[Any], depth: int = 4) -> int:
     """Members of an object and of those in it, also of those in lists of objects, down to `depth` levels."""
-    if isinstance(value, dict):
-        return len(value) + (sum(_members(item, depth - 1) for item in value.values()) if depth else 0)
-    if depth and isinstance(value, list) and value and isinstance(value[0], dict):
-        return sum(_members(item, depth - 1) for item in value)
-    return 0
+    if isinstance(value, list) and not (value and isinstance(value[0], dict)):
+        return 0
+    count = len(value) if isinstance(value, dict) else 0
+    if depth:
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, (dict, list)):
+                count += _members(item, depth - 1)
+    return count
 
 
 def _refuse_past_float64(before: bytes, number: str) -> None:
@@ -103,37 +106,47 @@ def _path_of_repeated(value: Any) -> list[str]:
     return []
 
 
-def render_object(content: Mapping[str, Any]) -> bytes:
-    """The JSON text; arrays as nested lists, what is not finite as null and listed in `nonfinite`."""
-    missing = [entry for name, value in content.items() for entry in _nonfinite(name, value)]
+def render_object(content: Mapping[str, Any], *, finite: bool = False) -> bytes:
+    """The JSON text; arrays as nested lists, what is not finite as null and listed in `nonfinite`.
+
+    `finite`: it is known that there is nothing to list.
+    """
+    plain: dict[str, Any] = {}
+    missing: list[dict[str, Any]] = []
+    for name, value in content.items():
+        kind = type(value)
+        if kind is str or kind is int:
+            plain[name] = value
+        else:
+            plain[name] = _plain(value)
+            missing += () if finite else _nonfinite(name, value)
     if missing:
-        content = {**content, "nonfinite": missing}
-    return orjson.dumps({name: _plain(value) for name, value in content.items()}, option=_OPTIONS)
+        plain["nonfinite"] = missing
+    return orjson.dumps(plain, option=_OPTIONS)
+
+
+def count_nonfinite(array: np.ndarray) -> int:
+    """How many of its values are NaN or infinite."""
+    return array.size - int(np.count_nonzero(np.isfinite(array))) if array.dtype.kind == "f" else 0
 
 
 def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind is np.ndarray:
+    if isinstance(value, np.ndarray):
         # orjson reads C-contiguous native arrays only; empty trailing axes keep their shape as lists.
         if value.size == 0 or value.dtype.kind == "U":
             return value.tolist()
         return value if value.flags.c_contiguous else np.ascontiguousarray(value)
-    if kind is str or kind is int:
-        return value
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     return value
 
 
 def _nonfinite(name: str, value: Any) -> list[dict[str, Any]]:
-    kind = type(value)
-    if kind is str or kind is int:
-        return []
     if isinstance(value, Mapping):
         return [entry for key, item in value.items() for entry in _nonfinite(f"{name}/{key}", item)]
     if isinstance(value, float):
         value = np.asarray(value)
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or np.isfinite(value).all():
+    if not isinstance(value, np.ndarray) or not count_nonfinite(value):
         return []
     return [
         {"field": name, "index": index.tolist(), "kind": _kind(float(value[tuple(index)]))}

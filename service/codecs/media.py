@@ -18,13 +18,14 @@ _READ = f"expected Content-Type {JSON} (with no parameter but charset=utf-8), {N
 
 def request_media(request: Request) -> str:
     """JSON, NPZ or NPY. Raises Problem (415)."""
-    media = _request_media(request.headers.get("content-type", "").strip())
+    media = _request_media(request.scope["condflow.record"].headers.get(b"content-type", b""))
     check_uncoded(request)
     return media
 
 
 @lru_cache(maxsize=64)
-def _request_media(value: str) -> str:
+def _request_media(header: bytes) -> str:
+    value = header.decode("latin-1").strip()
     media, _, parameters = value.partition(";")
     media = media.strip().lower()
     charset = parameters.strip().lower().replace('"', "") if media == JSON else ""
@@ -36,7 +37,7 @@ def _request_media(value: str) -> str:
 
 def check_uncoded(request: Request) -> None:
     """Raise Problem (415) for a body under a Content-Encoding."""
-    coding = request.headers.get("content-encoding", "identity")
+    coding = request.scope["condflow.record"].headers.get(b"content-encoding", b"identity").decode("latin-1")
     if coding.lower() != "identity":
         detail = f"expected a body without Content-Encoding, got `{coding[:64]}`; npz compresses by itself"
         raise Problem(415, "content-encoding", detail, header="Content-Encoding")
@@ -44,11 +45,13 @@ def check_uncoded(request: Request) -> None:
 
 def answer_media(request: Request, offered: tuple[str, ...]) -> str:
     """The offered type that `Accept` likes best, in the order offered where it likes several the same. Raises 406."""
-    return _answer_media(",".join(request.headers.getlist("accept")).strip(), offered)
+    accepted = [value for name, value in request.scope["headers"] if name == b"accept"]
+    return _answer_media(b",".join(accepted), offered)
 
 
 @lru_cache(maxsize=64)
-def _answer_media(header: str, offered: tuple[str, ...]) -> str:
+def _answer_media(accepted: bytes, offered: tuple[str, ...]) -> str:
+    header = accepted.decode("latin-1").strip()
     if not header:
         return offered[0]
     wishes = [wish for part in header.split(",") if (wish := _wish(part)) is not None]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import prod
+from functools import cached_property
+from math import isfinite, prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from inference.fields import shape_of
 from inference.loaded import Loaded
 from inference.work import Question
 from model_store.signature import ArraySpec, ImageCondition
+from service.codecs.json import count_nonfinite
 from service.parsing import decode_pictures
 from service.problems import too_large
 from service.requests import Question as Asked
@@ -62,6 +64,11 @@ class Reply:
     pictures: np.ndarray | None = None
     levels: int = field(default=256)
 
+    @cached_property
+    def nonfinite(self) -> int:
+        """How many of its values are NaN or infinite."""
+        return nonfinite_values(self.fields)
+
 
 class Operation(Protocol):
     """One of the POST endpoints."""
@@ -86,6 +93,19 @@ class Operation(Protocol):
     def reply(self, loaded: Loaded, asked: Any, answer: Any) -> Reply:
         """Name the parts of the answer."""
         ...
+
+
+def nonfinite_values(fields: Mapping[str, Any]) -> int:
+    """Values of the answer that are NaN or infinite."""
+    count = 0
+    for value in fields.values():
+        if isinstance(value, np.ndarray):
+            count += count_nonfinite(value)
+        elif isinstance(value, float):
+            count += not isfinite(value)
+        elif isinstance(value, dict):
+            count += nonfinite_values(value)
+    return count
 
 
 def read_x(loaded: Loaded, value: Any, limits: Limits) -> tuple[Any, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from inference.drawing import drawing
-from inference.fields import SEED_LIMIT, shape_of
+from inference.fields import SEED_BITS, shape_of
 from inference.loaded import Loaded
 from inference.quantiles import TooManyValues
 from inference.sampling import Samples, Summarized, sample, summaries, summarize
@@ -56,7 +56,7 @@ class Sample:
             raise too_large("samples", limits.samples, rows, "Ask for them in several requests.", blamed)
         kept = _with_samples(asked)
         floats, integers = sizes(spec) if kept else (0, 0)
-        floats += latent_size(loaded) * asked.return_latent + asked.return_log_likelihood
+        floats += (latent_size(loaded) if asked.return_latent else 0) + asked.return_log_likelihood
         statistics = _FLOAT64 * _statistics(spec, asked, limits)
         if media == NDJSON:
             check_answer(1, statistics, 0, limits, JSON, "/summary")
@@ -67,7 +67,8 @@ class Sample:
             raise Problem(406, "accept", detail, header="Accept")
         if media == PNG:
             _check_picture(spec, rows, blamed)
-        engine_rows = check_cost(rows * (1 + loaded.default_draws * asked.return_log_likelihood), limits, blamed)
+        draws = loaded.default_draws if asked.return_log_likelihood else 0
+        engine_rows = check_cost(rows * (1 + draws), limits, blamed)
         try:
             if media == NDJSON:
                 return _stream(loaded, asked, limits, engine_rows)
@@ -120,7 +121,7 @@ def _options(loaded: Loaded, asked: SampleRequest, limits: Limits) -> dict[str, 
         "conditions": read_condition(loaded, asked.conditions, "/conditions", limits),
         "num_samples": asked.num_samples,
         "temperature": asked.temperature,
-        "seed": secrets.randbelow(SEED_LIMIT) if asked.seed is None else asked.seed,
+        "seed": secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed,
         "shared_latent": asked.shared_latent,
         "latent": asked.latent,
         "return_log_likelihood": asked.return_log_likelihood,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.documentation import operation_extra, operation_responses
-from service.exchange import FieldsExchange
+from service.exchange import Dialect, FieldsExchange
 from service.operations.base import Operation
 from service.operations.known import OPERATIONS
 from service.parts import Parts
@@ -43,19 +43,20 @@ class Shortcut:
     """
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
-        self._app = app
-        self._answers = {f"/{name}": _answer(parts, operation) for name, operation in OPERATIONS.items()}
+        self._app, self._pipeline = app, parts.pipeline
+        self._asked = {f"/{name}": (operation, _dialect(operation)) for name, operation in OPERATIONS.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = None
-        if scope["type"] == "http" and scope["method"] == "POST":
-            answer = self._answers.get(scope["path"].removeprefix(scope.get("root_path", "")))
-        if answer is None:
+        asked = None
+        if scope["method"] == "POST":
+            asked = self._asked.get(scope["path"].removeprefix(scope.get("root_path", "")))
+        if asked is None:
             await self._app(scope, receive, send)
             return
+        operation, dialect = asked
         try:
-            response = await answer(Request(scope, receive))
+            response = await self._pipeline.answer(operation, Request(scope, receive), dialect)
         except Problem as problem:
             response = problem.response(scope)
         await response(scope, receive, send)
@@ -63,6 +64,10 @@ class Shortcut:
 
 def _answer(parts: Parts, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        return await parts.pipeline.answer(operation, request, partial(FieldsExchange, operation))
+        return await parts.pipeline.answer(operation, request, _dialect(operation))
 
     return answer
+
+
+def _dialect(operation: Operation) -> Dialect:
+    return partial(FieldsExchange, operation)

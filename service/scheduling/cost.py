@@ -86,6 +86,7 @@ class Stretch:
     1.2
     """
 
+    factor: float = 2.0
     _passed: float = 2.0
     _expected: float = 1.0
 
@@ -94,8 +95,4 @@ class Stretch:
         keep = exp(-expected / MEMORY_S)
         self._passed = keep * self._passed + passed
         self._expected = keep * self._expected + expected
-
-    @property
-    def factor(self) -> float:
-        """At least one."""
-        return max(1.0, self._passed / self._expected)
+        self.factor = max(1.0, self._passed / self._expected)

@@ -120,11 +120,14 @@ class Driver:
 
         What would take longer even if it were alone is not kept waiting: its cost may be a wrong guess.
         """
-        kind = _kind(loaded, operation)
-        backlog, alone = self._scheduler.backlog, self._costs[kind].seconds(rows)
-        if not backlog or alone >= left or CAUTION * self._stretch.factor * (alone + backlog) <= left:
+        backlog = self._scheduler.backlog
+        if not backlog:
             return 0.0
-        delay = CAUTION * self._stretch.factor * self._scheduler.delay(kind, rows)
+        kind = _kind(loaded, operation)
+        alone, stretch = self._costs[kind].seconds(rows), CAUTION * self._stretch.factor
+        if alone >= left or stretch * (alone + backlog) <= left:
+            return 0.0
+        delay = stretch * self._scheduler.delay(kind, rows)
         return delay - alone if delay > left else 0.0
 
     def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
@@ -197,7 +200,7 @@ class Driver:
             _end(job, DeadlinePassed() if now >= job.deadline else TooLate(self.backlog))
         while (batch := self._scheduler.pull()) is not None:
             for chunk in batch.chunks:
-                if chunk.start == 0:
+                if not chunk.start:
                     _asked(chunk.job).on_start()
             self._calls.put(batch)
 
@@ -208,8 +211,8 @@ class Driver:
 
     def _settle(self, batch: Batch, outcome: _Outcome) -> None:
         """Tell the scheduler, hand out the next call, then end what is done."""
-        for chunk in batch.chunks:
-            job = _asked(chunk.job)
+        jobs = [_asked(chunk.job) for chunk in batch.chunks]
+        for job in jobs:
             job.timing.queue += max(outcome.started - job.since, 0.0)
             job.timing.compute += outcome.seconds
             job.since = outcome.started + outcome.seconds
@@ -218,15 +221,13 @@ class Driver:
         if outcome.error is None:
             self._scheduler.finished(batch, outcome.seconds)
             self._learn_stretch(outcome)
-            loaded, operation = _asked(batch.chunks[0].job).loaded, _asked(batch.chunks[0].job).work.operation
-            self._on_batch(loaded, operation, batch.rows, outcome.seconds)
+            self._on_batch(jobs[0].loaded, jobs[0].work.operation, batch.rows, outcome.seconds)
         else:
             self._lost = self._lost or isinstance(outcome.error, EngineLost)
             for chunk in self._scheduler.failed(batch, outcome.error):
                 self._fail(chunk.job, outcome.error)
         self._pull_soon()
-        for chunk in batch.chunks:
-            job = _asked(chunk.job)
+        for job in jobs:
             if job.accepted == job.rows and not job.done.done():
                 job.done.set_result(job.timing)
 

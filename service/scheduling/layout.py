@@ -9,7 +9,6 @@ another alignment in memory; the last bits of what it answers then depend on the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -38,14 +37,14 @@ class Dense:
         """See Layout."""
         if len(members) == 1:
             return [engine.run(operation, members[0][1])]
-        arrays = [inputs for _, inputs in members]
-        merged = {name: np.concatenate([inputs[name] for inputs in arrays]) for name in arrays[0]}
+        merged = {name: np.concatenate([inputs[name] for _, inputs in members]) for name in members[0][1]}
         outputs = engine.run(operation, merged)
-        ends = list(accumulate(_rows(inputs) for inputs in arrays))
-        return [
-            {name: array[end - _rows(inputs) : end] for name, array in outputs.items()}
-            for inputs, end in zip(arrays, ends, strict=True)
-        ]
+        own, start = [], 0
+        for _, inputs in members:
+            stop = start + _rows(inputs)
+            own.append({name: array[start:stop] for name, array in outputs.items()})
+            start = stop
+        return own
 
 
 class FixedShape:

@@ -47,17 +47,19 @@ class Job:
     rows: int
     deadline: float
     start_by: float = inf
-    next_row: int = 0
     ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.left = self.rows  # not handed out yet
+
+    @property
+    def next_row(self) -> int:
+        """The first row that is not handed out yet."""
+        return self.rows - self.left
 
     def hopeless(self, now: float) -> bool:
         """Whether it cannot be done in time any more."""
         return now >= self.deadline or (now >= self.start_by and not self.next_row)
-
-    @property
-    def left(self) -> int:
-        """Rows not handed out yet."""
-        return self.rows - self.next_row
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,8 @@ class Scheduler:
     def leave(self, job: Job) -> None:
         """The client left, or the job has its answer: nothing more is handed out."""
         job.ended = True
-        self._stop_waiting(job)
+        if job.left:
+            self._stop_waiting(job)
 
     def expired(self, now: float) -> list[Job]:
         """Jobs that still wait though they cannot be done in time any more; they leave."""
@@ -164,8 +167,10 @@ class Scheduler:
     @property
     def backlog(self) -> float:
         """Seconds that all rows waiting, and the calls that are out, will take."""
-        waiting = sum(rows * self.cost(kind).per_row for kind, rows in self._rows.items())
-        return waiting + sum(self.in_flight.values())
+        seconds = sum(self.in_flight.values())
+        for kind, rows in self._rows.items():
+            seconds += rows * self.cost(kind).per_row
+        return seconds
 
     # --- engine calls -------------------------------------------------------------------------------------------
 
@@ -229,25 +234,28 @@ class Scheduler:
             return None
         leader = self._jobs[self._tenants.next()].next()
         kind = leader.kind
-        mates, cost = self._kinds[kind], self.cost(kind)
+        mates, cost, cap = self._kinds[kind], self.cost(kind), self._cap(kind)
         shares: dict[Job, int] = {}
-        if self._rows[kind] <= min(cost.rows(self.pace.short), self._cap(kind)):
+        room = min(cost.rows(self.pace.short), cap)
+        if self._rows[kind] > room:
+            room = min(cost.rows(self._seconds(kind)), cap)
+        if self._rows[kind] <= room:
             shares = {job: job.left for job in mates}
+        elif len(mates) == 1:
+            shares = {leader: min(leader.left, room)}
         else:
-            room = min(cost.rows(self._seconds(kind)), self._cap(kind))
-            if len(mates) == 1:
-                shares, room = {leader: min(leader.left, room)}, 0
-            for in_credit in (True, False) if room else ():
+            for in_credit in (True, False):
                 group = [job for job in mates if self._tenants.in_credit(job.tenant) == in_credit]
                 room -= _share(group, room, leader, shares)
         chunks = []
         for job, rows in shares.items():
-            chunks.append(Chunk(job, job.next_row, job.next_row + rows))
-            job.next_row += rows
-            self._rows[kind] -= rows
-        for job in shares:
-            if not job.left:
+            start = job.next_row
+            chunks.append(Chunk(job, start, start + rows))
+            if rows == job.left:
                 self._stop_waiting(job)
+            else:
+                self._rows[kind] -= rows
+            job.left -= rows
         return Batch(kind, tuple(chunks))
 
     def _seconds(self, kind: Kind) -> float:
@@ -256,7 +264,7 @@ class Scheduler:
         A job of which little is left is not a small one. Small jobs come one after the other: the next one should not
         find a long call before it.
         """
-        biggest = max(job.left for job in self._kinds[kind]) * self.cost(kind).per_row
+        biggest = max([job.left for job in self._kinds[kind]]) * self.cost(kind).per_row
         if biggest <= self.pace.short:
             return self.pace.long
         if any(job.rows * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting()):
@@ -267,11 +275,16 @@ class Scheduler:
         return min(self._most_rows.get(kind, self.pace.most_rows), self.pace.most_rows)
 
     def _charge(self, batch: Batch, seconds: float) -> None:
+        """Charge the tenants for their rows of a call, and of their jobs those that wait for more."""
+        each = seconds / batch.rows
+        taken: dict[str, int] = {}
         for chunk in batch.chunks:
-            part = seconds * chunk.rows / batch.rows
-            self._tenants.charge(chunk.job.tenant, part)
-            if chunk.job.tenant in self._jobs:
-                self._jobs[chunk.job.tenant].charge(chunk.job, part)
+            job, rows = chunk.job, chunk.stop - chunk.start
+            taken[job.tenant] = taken.get(job.tenant, 0) + rows
+            if job.left and job.tenant in self._jobs:
+                self._jobs[job.tenant].charge(job, each * rows)
+        for tenant, rows in taken.items():
+            self._tenants.charge(tenant, each * rows)
 
     def _stop_waiting(self, job: Job) -> None:
         jobs = self._kinds.get(job.kind, {})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
@@ -110,3 +112,32 @@ def test_a_cancellation_from_outside_stays_one() -> None:
             await task
 
     run(test)
+
+
+def test_what_a_request_held_is_freed_with_it() -> None:
+    """Garbage is looked for rarely: the end must not hold, by its traceback, what the request held."""
+
+    class Body:
+        """Something that can be watched."""
+
+    async def waiting(seen: list[weakref.ref[Body]]) -> None:
+        body = Body()
+        seen.append(weakref.ref(body))
+        with Patience(request(Connection(lambda: None))) as patience:
+            patience.until(monotonic(), late)
+            await asyncio.Event().wait()
+
+    async def test() -> None:
+        seen: list[weakref.ref[Body]] = []
+        try:
+            await waiting(seen)
+        except Problem as problem:
+            assert problem.status == 504
+        await asyncio.sleep(0)  # the step that was cancelled is over
+        assert seen[0]() is None
+
+    gc.disable()
+    try:
+        run(test)
+    finally:
+        gc.enable()

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from inference.engine import EngineError, EngineOutOfMemory
+from service.registry import Registry
 from tests.service.harness import Running, running, until
 from tests.service.refusals import GOOD, problem
 from tests.service.slow import slow_down
@@ -52,6 +53,18 @@ def test_engine_failures(store_path: Path) -> None:
         assert "secret" not in str(document)
         slow.failure = None
         assert service.client.post("/loglik", json={"model": "plain", "x": [0.0]}).status_code == 200
+
+
+def test_a_route_that_fails_answers_as_the_operations_do(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the router answers passes FastAPI's own layers, which must not answer a failure in their words."""
+    with running(store_path) as service:
+        monkeypatch.setattr(Registry, "serving", property(lambda registry: {}["secret"]))
+        response = service.client.get("/readyz")
+        document = problem(response, 500)
+        assert response.headers["x-request-id"] in document["detail"]
+        assert "secret" not in str(document)
+        labels = (("model", "unknown"), ("operation", "readyz"), ("outcome", "error"), ("version", "unknown"))
+        until(lambda: service.metrics().get(("condflow_requests_total", labels)) == 1, "the request's count")
 
 
 def test_503_draining(store_path: Path) -> None:
