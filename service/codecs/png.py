@@ -1,4 +1,7 @@
-"""PNG pictures: the header is checked against the model's shape before decoding; never resized or inverted."""
+"""PNG pictures: the header is checked against the model's shape before decoding; never resized or inverted.
+
+Pillow is imported with the first picture, which the announcement draws where a model has any.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, PngImagePlugin
 
 from model_store.signature import ArraySpec
 from service.problems import Problem, invalid
@@ -24,8 +26,6 @@ _IN_WORDS = {
     _GREY_ALPHA: "greyscale with alpha",
     _COLOUR_ALPHA: "RGB with alpha",
 }
-
-assert PngImagePlugin.PngImageFile.format == "PNG"  # imported here, so that no request pays for it
 
 
 def decode_png(text: str, spec: ArraySpec, pointer: str) -> np.ndarray:
@@ -80,6 +80,8 @@ def _picture_shape(spec: ArraySpec, pointer: str) -> tuple[int, int, int]:
 
 
 def _pixels(data: bytes, size: tuple[int, int], mode: str, pointer: str) -> np.ndarray:
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.size != size:
@@ -98,6 +100,8 @@ def _pixels(data: bytes, size: tuple[int, int], mode: str, pointer: str) -> np.n
 
 def encode_grid(pictures: np.ndarray, levels: int) -> bytes:
     """A PNG of pictures (rows, columns, C, H, W), one beside the other without a border."""
+    from PIL import Image
+
     rows, columns, channels, height, width = pictures.shape
     grid = pictures.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
     if levels != 256:

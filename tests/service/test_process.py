@@ -87,7 +87,7 @@ assert not found, found
 
 def test_importing_the_factory_has_no_side_effects() -> None:
     script = """
-import threading, os
+import threading, os, sys
 before = set(os.listdir("/proc/self/fd"))
 import service.app
 assert threading.active_count() == 1, threading.enumerate()
@@ -97,6 +97,7 @@ other = service.app.create_app()
 assert app.state.parts is not other.state.parts
 assert app.state.parts.metrics.registry is not other.state.parts.metrics.registry
 assert threading.active_count() == 1, threading.enumerate()
+assert not {"PIL", "yaml", "service.openapi"} & set(sys.modules)  # memory for what may never be asked
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
