@@ -64,10 +64,6 @@ def _session(graph: bytes, weights: Mapping[str, np.ndarray], threads: int) -> o
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # An arena for each session, and in it a plan for every number of rows that it ever met, are memory that no other
-    # session can use; the C library's heap serves all of them as fast.
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
     options.log_severity_level = 3
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle sessions leave the cores alone

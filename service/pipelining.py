@@ -117,11 +117,10 @@ class PipeliningProtocol(OneProtocol):
     def on_response_complete(self) -> None:
         """The next one's turn."""
         super().on_response_complete()
-        if self.transport.is_closing():
-            return
-        self._parse_on()
-        if not self.pipeline:
-            self.flow.resume_reading()
+        if self.flow.unparsed and not self.transport.is_closing():
+            self._parse_on()
+            if not self.pipeline:
+                self.flow.resume_reading()
         self._refuse()
 
     def refuse(self, problem: Problem) -> None:
