@@ -66,7 +66,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there."""
-        self._stop_clock()
+        if self._timer is not None:
+            self._stop_clock()
         self._in_head = False
         self.scope["extensions"] = self._extensions
         super().on_headers_complete()
@@ -77,7 +78,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
-        self._stop_clock()
+        if self._timer is not None:
+            self._stop_clock()
 
     def on_response_complete(self) -> None:
         """Wait for the reader, and for the rest of a body that was answered before it was there; neither for ever."""
