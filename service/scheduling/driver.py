@@ -19,8 +19,9 @@ from inference.loaded import Loaded
 from inference.work import Work, joined_inputs
 from model_store.signature import Operation
 from service.scheduling.cost import Cost, Stretch
+from service.scheduling.jobs import Batch, Chunk, Job, Kind
 from service.scheduling.layout import Dense, Layout
-from service.scheduling.scheduler import Batch, Chunk, Job, Kind, Pace, Scheduler
+from service.scheduling.scheduler import Pace, Scheduler
 
 CAUTION = 2.0  # what is admitted should be done in half its time: the queue stays long enough, and answers in time
 OnStart = Callable[[], None]

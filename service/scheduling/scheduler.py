@@ -7,21 +7,18 @@ Jobs come (`submit`), leave (`leave`) or run late (`expired`); `pull` forms the 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import inf
 
 from inference.engine import EngineLost, EngineOutOfMemory
 from service.scheduling.cost import Cost
-from service.scheduling.turns import Turns, level
+from service.scheduling.jobs import Batch, Chunk, Job, Kind, pieces
+from service.scheduling.sharing import share
+from service.scheduling.turns import Turns
 
-LEADERS_PART = 4  # of its tenant's rows in a call, one in so many is the leader's
 MUCH = 4  # times smaller is much smaller
 LATELY = 0.1  # seconds of engine time after which a smaller job is forgotten
-
-Kind = Hashable
-"""What may share an engine call: one version and one operation."""
 
 
 @dataclass(frozen=True)
@@ -33,61 +30,6 @@ class Pace:
     long: float = 0.010
     most_rows: int = 65_536
     depth: int = 1
-
-
-@dataclass(eq=False)
-class Job:
-    """`rows` rows of one kind, asked for by `tenant` (an API key), to be done by `deadline`.
-
-    Once it is past `start_by` there is no sense in starting it.
-    """
-
-    kind: Kind
-    tenant: str
-    rows: int
-    deadline: float
-    start_by: float = inf
-    ended: bool = False
-
-    def __post_init__(self) -> None:
-        self.left = self.rows  # not handed out yet
-
-    @property
-    def next_row(self) -> int:
-        """The first row that is not handed out yet."""
-        return self.rows - self.left
-
-    def hopeless(self, now: float) -> bool:
-        """Whether it cannot be done in time any more."""
-        return now >= self.deadline or (now >= self.start_by and not self.next_row)
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """Rows [start, stop) of a job."""
-
-    job: Job
-    start: int
-    stop: int
-
-    @property
-    def rows(self) -> int:
-        """How many."""
-        return self.stop - self.start
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """One engine call: chunks of one kind. `halved`: a smaller second try after the device ran out of memory."""
-
-    kind: Kind
-    chunks: tuple[Chunk, ...]
-    halved: bool = False
-
-    @cached_property
-    def rows(self) -> int:
-        """Of all chunks."""
-        return sum(chunk.rows for chunk in self.chunks)
 
 
 @dataclass
@@ -210,7 +152,7 @@ class Scheduler:
             if batch.halved or batch.rows == 1:
                 return list(alive)
             self._most_rows[batch.kind] = most = max(1, batch.rows // 2)
-            tries = [Batch(batch.kind, piece, halved=True) for piece in _pieces(alive, most)]
+            tries = [Batch(batch.kind, piece, halved=True) for piece in pieces(alive, most)]
         elif len(alive) == 1:
             return list(alive)
         else:
@@ -246,7 +188,7 @@ class Scheduler:
         else:
             for in_credit in (True, False):
                 group = [job for job in mates if self._tenants.in_credit(job.tenant) == in_credit]
-                room -= _share(group, room, leader, shares)
+                room -= share(group, room, leader, shares)
         chunks = []
         for job, rows in shares.items():
             start = job.next_row
@@ -299,46 +241,3 @@ class Scheduler:
         if not turns:
             del self._jobs[job.tenant]
             self._tenants.remove(job.tenant)
-
-
-def _share(jobs: list[Job], room: int, leader: Job, shares: dict[Job, int]) -> int:
-    """Divide `room` rows evenly over tenants; of each one's part its jobs take what they need, the smallest first.
-
-    So equal jobs are done one after the other, and not all of them late. The leader is sure of a quarter of its
-    tenant's part, so that small jobs that keep coming do not starve it. Returns how many rows were taken.
-    """
-    tenants: dict[str, list[Job]] = {leader.tenant: []}  # in front: where it does not come out even, it gets one more
-    for job in jobs:
-        tenants.setdefault(job.tenant, []).append(job)
-    taken = 0
-    parts = level([sum(job.left for job in group) for group in tenants.values()], room)
-    for group, part in zip(tenants.values(), parts, strict=True):
-        taken += part
-        if part and leader in group:
-            shares[leader] = min(leader.left, -(-part // LEADERS_PART))
-            part -= shares[leader]
-        for job in sorted(group, key=lambda job: job.left):
-            if not part:
-                break
-            more = min(job.left - shares.get(job, 0), part)
-            if more:
-                shares[job] = shares.get(job, 0) + more
-                part -= more
-    return taken
-
-
-def _pieces(chunks: tuple[Chunk, ...], most: int) -> list[tuple[Chunk, ...]]:
-    """The same rows in order, at most so many in one piece."""
-    pieces: list[list[Chunk]] = [[]]
-    room = most
-    for chunk in chunks:
-        start = chunk.start
-        while start < chunk.stop:
-            if not room:
-                pieces.append([])
-                room = most
-            stop = min(chunk.stop, start + room)
-            pieces[-1].append(Chunk(chunk.job, start, stop))
-            room -= stop - start
-            start = stop
-    return [tuple(piece) for piece in pieces]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from service.scheduling.cost import Cost
-from service.scheduling.scheduler import Batch, Job, Kind, Pace, Scheduler
+from service.scheduling.jobs import Batch, Job, Kind
+from service.scheduling.scheduler import Pace, Scheduler
 
 PER_ROW = 10e-6
 PER_CALL = 100e-6

@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from inference.engine import EngineError, EngineLost, EngineOutOfMemory
 from service.scheduling.cost import Cost
-from service.scheduling.scheduler import Batch, Job, Kind, Pace, Scheduler
+from service.scheduling.jobs import Batch, Job, Kind
+from service.scheduling.scheduler import Pace, Scheduler
 
 ERRORS = st.sampled_from([EngineError("fault"), EngineOutOfMemory("full"), EngineLost("gone")])
 _places = st.integers(0, 10**6)
