@@ -203,9 +203,9 @@ def test_an_enormous_archive_is_refused_before_it_is_read(memory_path: Path, goo
 
 def test_what_is_no_file_is_refused_without_waiting(memory_path: Path) -> None:
     os.mkfifo(memory_path / "fifo.condflow")
-    for path in (memory_path / "fifo.condflow", memory_path / "none.condflow"):
-        with pytest.raises(errors.BadArchive, match="no such file"):
-            Store.open(memory_path / "store").import_archive(path)
+    for path, found in (("fifo.condflow", "no regular file"), ("none.condflow", "no such file")):
+        with pytest.raises(errors.BadArchive, match=found):
+            Store.open(memory_path / "store").import_archive(memory_path / path)
 
 
 def flip_bytes(folder: Path, good: bytes, step: int, mask: int) -> None:
