@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
-Width = Annotated[int, Field(ge=1, le=16_384)]
-Depth = Annotated[int, Field(ge=1, le=256)]
+WIDEST, DEEPEST = 16_384, 256
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
+Depth = Annotated[int, Field(ge=1, le=DEEPEST)]
 Shape = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)]
 Levels = Annotated[int, Field(ge=2, le=256)]
 Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
@@ -212,7 +213,7 @@ class JointConfig(Flow):
 
     family: Literal["joint"] = "joint"
     epsilon: Annotated[float, Field(gt=0)] = 0.1
-    padding: Annotated[int | None, Field(ge=0, le=16_384, validate_default=True)] = None
+    padding: Annotated[int | None, Field(ge=0, le=WIDEST, validate_default=True)] = None
     padding_sigma: Annotated[float, Field(gt=0)] = 0.05
 
     @field_validator("padding")
@@ -288,13 +289,13 @@ class AutoEncoderConfig(Frozen):
     channels: tuple[Width, ...] = (32, 64, 128)
     kernels: tuple[Literal[3, 4], ...] = (4, 3, 3)
     strides: Annotated[tuple[Literal[1, 2], ...] | None, Field(validate_default=True)] = None
-    residual: tuple[Annotated[int, Field(ge=0, le=256)], ...] = (0, 1, 0)
+    residual: tuple[Annotated[int, Field(ge=0, le=DEEPEST)], ...] = (0, 1, 0)
     dense: tuple[Width, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     decoder_dense: tuple[Width, ...] = ()
     seed_channels: Width = 32
     decoder_channels: tuple[Width, ...] = (64, 32)
-    decoder_residual: Annotated[int, Field(ge=0, le=256)] = 0
+    decoder_residual: Annotated[int, Field(ge=0, le=DEEPEST)] = 0
     predict_gradients: bool = False
 
     @field_validator("strides")

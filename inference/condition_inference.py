@@ -169,11 +169,16 @@ def _estimates(
         estimates = groups["estimate"].reshape(*log_weights.shape, -1).astype(np.float64).transpose(0, 2, 1)
         centre, spread = _weighted_moments(estimators.normalized(log_weights), estimates)
         mean[rows], variance[rows] = centre.reshape(-1, *shape), spread.reshape(-1, *shape)
-        known = ~estimators.blurred(log_weights.max(axis=-1))
-        size[rows] = np.where(known, estimators.effective_sample_size(log_weights), np.nan)
+        size[rows] = _sample_size(log_weights)
 
     yield DrawsWork("infer", given, ScoringNoise(loaded.signature.noise, seed, draws), None, draws, reduce)
     return mean, variance, size
+
+
+def _sample_size(log_weights: np.ndarray) -> np.ndarray:
+    """The effective sample size over the last axis; NaN where rounding made the weights equal."""
+    known = ~estimators.blurred(log_weights.max(axis=-1))
+    return np.where(known, estimators.effective_sample_size(log_weights), np.nan)
 
 
 def _weigh_prior(
@@ -189,8 +194,7 @@ def _weigh_prior(
         rows = slice(first, first + len(scores))
         centre, spread = _weighted_moments(estimators.normalized(scores), columns)
         mean[rows], std[rows] = centre.reshape(mean[rows].shape), np.sqrt(spread).reshape(mean[rows].shape)
-        known = ~estimators.blurred(scores.max(axis=-1))
-        size[rows] = np.where(known, estimators.effective_sample_size(scores), np.nan)
+        size[rows] = _sample_size(scores)
 
     noise = ScoringNoise(loaded.signature.noise, seed, draws)
     given = yield from embedded(loaded, x)

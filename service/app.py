@@ -87,16 +87,8 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
     if settings.keys_file is not None or keys.ring.has_scope("admin") or document_admin:
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())
-    app.openapi = partial(_document, app)  # type: ignore[method-assign]
     app.answer = Edge(Gate(Shortcut(app.answer, parts), keys, settings.hosts), parts.metrics)
     return app
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    """What the app says of itself; who is never asked does without the code for it."""
-    from service.openapi import openapi_of
-
-    return openapi_of(app)()
 
 
 class _App(FastAPI):
@@ -114,6 +106,12 @@ class _App(FastAPI):
             await self.answer(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """What the app says of itself; who is never asked does without the code for it."""
+        from service.openapi import openapi_of
+
+        return openapi_of(self)
 
 
 def _parts(settings: Settings) -> Parts:

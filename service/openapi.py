@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -35,15 +34,11 @@ _MODELS: tuple[type[BaseModel], ...] = (
 _TEMPLATE = "#/components/schemas/{model}"
 
 
-def openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
+def openapi_of(app: FastAPI) -> dict[str, Any]:
     """The document of `app`, made once."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _build(app)
-        return app.openapi_schema
-
-    return openapi
+    if app.openapi_schema is None:
+        app.openapi_schema = _build(app)
+    return app.openapi_schema
 
 
 def _build(app: FastAPI) -> dict[str, Any]:
@@ -71,4 +66,4 @@ def _build(app: FastAPI) -> dict[str, Any]:
 
 def openapi_text(app: FastAPI) -> str:
     """The document as YAML, as it is kept in `openapi.yaml`."""
-    return yaml.safe_dump(openapi_of(app)(), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.safe_dump(openapi_of(app), sort_keys=False, allow_unicode=True, width=120)

@@ -12,7 +12,8 @@ from benchmarks.record import Figure, Page
 from training import datasets, recipe
 from training.evaluation.history import read_history
 from training.fit import fit
-from training.phases import PHASES
+from training.modelling import fresh_model
+from training.phases import phases
 from training.recipe import Recipe
 
 LIMIT_S = 20 * 60
@@ -23,7 +24,7 @@ def fit_times(names: Sequence[str], epochs: int, command: str) -> Page:
     figures = []
     for name in names:
         chosen = recipe.read(name)
-        spent = {phase: seconds * _epochs(chosen, phase) for phase, seconds in _per_epoch(name, epochs).items()}
+        spent = _spent(name, chosen, epochs)
         note = ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in spent.items())
         quantity = f"{chosen.name}: seconds of the fit"
         figures.append(Figure(quantity, sum(spent.values()), LIMIT_S, "lower", digits=0, note=note))
@@ -40,18 +41,13 @@ def fit_times(names: Sequence[str], epochs: int, command: str) -> Page:
     )
 
 
-def _per_epoch(name: str, epochs: int) -> dict[str, float]:
-    """Seconds of an epoch of each phase behind its first, validation included."""
-    chosen = recipe.read(name)
-    phases = [phase for phase in PHASES if phase == "flow" or getattr(chosen.fit, phase) is not None]
-    places = ("fit" if phase == "flow" else f"fit.{phase}" for phase in phases)
+def _spent(name: str, chosen: Recipe, epochs: int) -> dict[str, float]:
+    """Seconds of each phase: of an epoch behind its first, validation included, times its epochs."""
+    dataset = datasets.load(chosen.data)
+    planned = {phase.name: phase.loop.epochs for phase in phases(chosen, dataset, fresh_model(chosen, dataset))}
+    places = ("fit" if phase == "flow" else f"fit.{phase}" for phase in planned)
     shortened = recipe.read(name, {f"{place}.epochs": epochs for place in places})
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(shortened, datasets.load(shortened.data), Path(folder), say=lambda text: None)
-    seconds = {phase: read_history(content)[1]["seconds"] for phase, content in fitted.histories.items()}
-    return {phase: (clock[-1] - clock[0]) / (len(clock) - 1) for phase, clock in seconds.items()}
-
-
-def _epochs(chosen: Recipe, phase: str) -> int:
-    loop = chosen.fit if phase == "flow" else getattr(chosen.fit, phase)
-    return int(loop.epochs)
+        fitted = fit(shortened, dataset, Path(folder), say=lambda text: None)
+    clocks = {phase: read_history(content)[1]["seconds"] for phase, content in fitted.histories.items()}
+    return {phase: planned[phase] * (clock[-1] - clock[0]) / (len(clock) - 1) for phase, clock in clocks.items()}
