@@ -14,7 +14,7 @@ import torch
 from flows.architecture import build, load_architecture
 from flows.functions import functions
 from inference.array_engine import ArrayEngine
-from inference.engine import Arrays, EngineError, EngineLost, EngineOutOfMemory
+from inference.engine import EngineError, EngineLost, EngineOutOfMemory, Inputs
 from model_store.signature import Operation, Signature
 
 
@@ -60,14 +60,14 @@ class TorchEngine(ArrayEngine):
             raise EngineError(f"weights: {error}") from error
         self._functions = functions(model.to(self._place).eval(), embedded=signature.embedding is not None)
 
-    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
+    def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """One eager call without gradients."""
         function = self._functions.get(operation)
         if function is None:
             raise EngineError("the engine is closed")
         try:
             with torch.inference_mode():
-                inputs = [torch.from_numpy(feed[name]).to(self._place) for name in function.inputs]
+                inputs = [torch.from_numpy(np.asarray(feed[name])).to(self._place) for name in function.inputs]
                 outputs = function(*inputs)
                 parts = outputs if isinstance(outputs, tuple) else (outputs,)
                 return [part.cpu().numpy() for part in parts]
