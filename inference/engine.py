@@ -51,6 +51,10 @@ class Engine(Protocol):
         """Answer one batch. Raises EngineError."""
         ...
 
+    def prepare(self) -> None:
+        """Do what makes later calls fast; nothing where they are. Raises EngineError."""
+        ...
+
     def close(self) -> None:
         """Release the device memory. Idempotent."""
         ...

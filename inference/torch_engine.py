@@ -17,15 +17,18 @@ from flows.conditioners.precision import round_weights
 from flows.functions import functions
 from flows.models.base import Model
 from inference.array_engine import ArrayEngine
-from inference.engine import Arrays, EngineError, EngineLost
+from inference.device_noise import DeviceNoise
+from inference.engine import EngineError, EngineLost, Inputs
 from inference.gpu.card import CardLane
+from inference.gpu.fields import Fields
 from inference.gpu.fusion import Function, Fusion
 from inference.gpu.lanes import HostLane, Lane, Slot
 from inference.gpu.outcomes import outcome
-from inference.gpu.programs import Programs
+from inference.gpu.programs import Programs, empty
 from model_store.manifest import Precision
 from model_store.signature import LabelCondition, Operation, Signature
 
+__all__ = ["Fusion", "TorchEngine", "check_device"]
 SLOTS = 2  # batches on their way at once: one computes while another one's bytes come or go
 
 
@@ -62,6 +65,8 @@ class TorchEngine(ArrayEngine):
         EngineOutOfMemory: the device has no room for them.
     """
 
+    draws = True
+
     def __init__(
         self,
         signature: Signature,
@@ -88,10 +93,10 @@ class TorchEngine(ArrayEngine):
         try:
             lane: Lane = HostLane() if place.type == "cpu" else CardLane(place, tf32=precision == "tf32", graphs=graphs)
             lane.place(model)
+            self._fields = Fields(signature, DeviceNoise(lane.device))
             ours: dict[Operation, Function] = {operation: named[operation] for operation in signature.operations}
-            self._programs: Programs | None = Programs(
-                signature, ours, lane, most_rows=most_rows, fixed_rows=fixed_rows, fusion=fusion
-            )
+            buckets = {operation: self._fields.buckets(operation, most_rows, fixed_rows) for operation in ours}
+            self._programs: Programs | None = Programs(self._fields, ours, lane, buckets, fusion)
             self._slots = [lane.slot() for _ in range(SLOTS)]
         except (RuntimeError, MemoryError) as error:
             raise outcome(error, "building") from error
@@ -105,42 +110,44 @@ class TorchEngine(ArrayEngine):
 
     @property
     def bytes(self) -> int:
-        """What the version takes on its device now: weights, fixed buffers, what is captured, and batches on their way."""
+        """What the version takes on its device: weights, fixed buffers, what is captured, room for batches."""
         programs = self._programs
-        return 0 if programs is None else self._weight_bytes + programs.nbytes + sum(slot.nbytes for slot in self._slots)
+        if programs is None:
+            return 0
+        return self._weight_bytes + programs.nbytes + sum(slot.nbytes for slot in self._slots)
 
     def prepare(self) -> None:
         """Capture the commonest programs, and fuse those that it makes faster, in bounded time. Raises EngineError."""
         self._running().prepare()
 
-    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
+    def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """The batch in slices, each padded to a bucket. Raises EngineError and its subclasses."""
         programs = self._running()
         self._check_labels(operation, feed)
-        rows = len(next(iter(feed.values())))
-        outputs, buckets = programs.outputs(operation, rows), programs.buckets[operation]
-        for start, stop, bucket in buckets.slices(rows):
+        values = [feed[name] for name in self.signature.inputs(operation)]
+        outputs = empty(self._fields, operation, len(values[0]))
+        for start, stop, key in programs.slices(operation, values):
             slot = self._free.get()
             try:
-                program = programs.get(operation, bucket)
-                program.run(slot, feed, self.signature.inputs(operation), start, stop, outputs)
+                rows = slice(start, stop)
+                programs.get(key).run(slot, [value[rows] for value in values], [output[rows] for output in outputs])
             except Exception as error:
-                failure = outcome(error, f"{operation} of {stop - start} rows")
+                failure = outcome(error, str(key))
                 self._lost = self._lost or isinstance(failure, EngineLost)
-                programs.failed(operation, bucket, failure)
+                programs.failed(key, failure)
                 raise failure from error
             finally:
                 self._free.put(slot)
-            buckets.went_well(bucket)
+            programs.buckets[operation].went_well(key.bucket)
         return outputs
 
     def close(self) -> None:
         """Drop the model. Idempotent; a run in progress ends well."""
-        if self._programs is None:
-            return
-        self._programs.forget()
-        self._programs, self._slots = None, []
-        self._lane.close()
+        programs, self._programs, self._slots = self._programs, None, []
+        if programs is not None and not self._lost:
+            programs.forget()
+            del programs
+            self._lane.close()
 
     def _running(self) -> Programs:
         programs = self._programs
@@ -150,9 +157,10 @@ class TorchEngine(ArrayEngine):
             raise EngineLost("the device is gone")
         return programs
 
-    def _check_labels(self, operation: Operation, feed: Arrays) -> None:
+    def _check_labels(self, operation: Operation, feed: Inputs) -> None:
         """On a card, a label that is no class would not raise but take the device down."""
-        if self._classes is None or "condition" not in feed or not len(labels := feed["condition"]):
+        labels = feed.get("condition")
+        if self._classes is None or not isinstance(labels, np.ndarray) or not len(labels):
             return
         if labels.min() < 0 or labels.max() >= self._classes:
             raise EngineError(f"{operation}: condition: expected labels from 0 to {self._classes - 1}")

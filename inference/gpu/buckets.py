@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from threading import Lock
 
 REGROW_AFTER = 64  # calls of the largest bucket allowed that went well, after which the next one is tried again
@@ -49,18 +48,6 @@ class Buckets:
     def of(self, rows: int) -> int:
         """The smallest bucket that holds so many rows, 1 <= rows <= `largest`."""
         return self._sizes[bisect_left(self._sizes, rows)]
-
-    def slices(self, rows: int) -> Iterator[tuple[int, int, int]]:
-        """(start, stop, bucket) of each program call of a batch, in order.
-
-        >>> list(Buckets((1, 2, 4)).slices(7))
-        [(0, 4, 4), (4, 7, 4)]
-        """
-        start = 0
-        while start < rows:
-            stop = min(rows, start + self.largest)
-            yield start, stop, self.of(stop - start)
-            start = stop
 
     def shrink(self, bucket: int) -> None:
         """Memory ran out in a call of that bucket: allow half of it from now on, the smallest one in any case."""

@@ -78,6 +78,11 @@ class CardSlot(Slot):
     computed: torch.cuda.Event
     done: torch.cuda.Event
 
+    @property
+    def nbytes(self) -> int:
+        """See Slot."""
+        return self.near_in.numel() + self.near_out.numel()
+
 
 class CardLane(Lane):
     """One CUDA device, for one version.
@@ -158,27 +163,23 @@ class CardLane(Lane):
             target.copy_(near_out[: target.numel()], non_blocking=True)
             slot.done.record()
 
-    def eager(self, step: Step) -> Step:
+    def eager(self, step: Step) -> None:
         """See Lane."""
+        with TRACING, float32_products(tf32=self._tf32), torch.no_grad():
+            step()
 
-        def call() -> None:
-            with TRACING, float32_products(tf32=self._tf32), torch.no_grad():
-                step()
-
-        return call
-
-    def capture(self, step: Step) -> Step:
+    def capture(self, step: Step) -> Step | None:
         """A CUDA graph of `step`, whose memory is in one pool with those of the version's other graphs.
 
         They may share it since they run one at a time, and nothing that one leaves there is read after the next.
         """
-        call, compute = self.eager(step), self._streams.compute
+        compute = self._streams.compute
         with torch.cuda.stream(compute):
             for _ in range(WARM_RUNS):
-                call()
+                self.eager(step)
         compute.synchronize()
         if not self._graphs:
-            return call
+            return None
         graph = torch.cuda.CUDAGraph()
         with (
             TRACING,
@@ -192,6 +193,10 @@ class CardLane(Lane):
             graph.replay()
         compute.synchronize()
         return graph.replay
+
+    def settle(self) -> None:
+        """See Lane."""
+        self._streams.compute.synchronize()
 
     def seconds(self, call: Step) -> float:
         """The mean of a few calls in a row, by the device's own clock."""
@@ -207,7 +212,7 @@ class CardLane(Lane):
     def release(self) -> None:
         """See Lane."""
         with self.lock, TRACING, torch.cuda.device(self.device):
-            self._streams.compute.synchronize()
+            self.settle()
             torch.cuda.empty_cache()
 
     def close(self) -> None:

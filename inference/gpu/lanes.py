@@ -24,8 +24,8 @@ class Slot:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held in host memory."""
-        return self.inward.numel() + self.outward.numel()
+        """Bytes held on the device."""
+        return 0
 
     def holds(self, inward: int, outward: int) -> bool:
         """Whether it is large enough."""
@@ -60,16 +60,22 @@ class Lane(ABC):
 
     @abstractmethod
     def exchange(self, slot: Slot, inward: Tensor, outward: Tensor, call: Step) -> None:
-        """The slot's bytes into the fixed buffer `inward`, `call`, and the fixed `outward` into the slot; waits for
-        the end. Several threads may do so at once."""
+        """The slot's bytes into the fixed buffer `inward`, `call`, the fixed `outward` into the slot; wait for the end.
+
+        Several threads may do so at once.
+        """
 
     @abstractmethod
-    def eager(self, step: Step) -> Step:
-        """What calls `step` in Python."""
+    def eager(self, step: Step) -> None:
+        """Call `step` in Python. `lock` is held."""
 
     @abstractmethod
-    def capture(self, step: Step) -> Step:
-        """What does the same faster, where there is such a thing; runs `step`. `lock` is held."""
+    def capture(self, step: Step) -> Step | None:
+        """What does the same as `step` faster, if there is such a thing. Calls it. `lock` is held."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Wait for what was put in line. `lock` is held."""
 
     @abstractmethod
     def seconds(self, call: Step) -> float:
@@ -78,6 +84,10 @@ class Lane(ABC):
     @abstractmethod
     def release(self) -> None:
         """Give memory back that nothing uses. `lock` is not held."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing more will run here; as `release`."""
 
     @property
     @abstractmethod
@@ -117,21 +127,26 @@ class HostLane(Lane):
             call()
             slot.outward[: outward.numel()].copy_(outward)
 
-    def eager(self, step: Step) -> Step:
+    def eager(self, step: Step) -> None:
         """See Lane."""
-        return torch.no_grad()(step)
+        with torch.no_grad():
+            step()
 
-    def capture(self, step: Step) -> Step:
-        """See Lane."""
-        call = self.eager(step)
-        call()
-        return call
+    def capture(self, step: Step) -> None:
+        """There is none; it shows whether it runs."""
+        self.eager(step)
+
+    def settle(self) -> None:
+        """It is done."""
 
     def seconds(self, call: Step) -> float:
         """The shortest of a few calls."""
         return min(_seconds(call) for _ in range(TIMED_CALLS))
 
     def release(self) -> None:
+        """It is free already."""
+
+    def close(self) -> None:
         """See Lane."""
 
 

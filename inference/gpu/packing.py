@@ -13,7 +13,7 @@ ALIGNMENT = 256  # bytes: what device memory is aligned to, so that kernels see 
 
 @dataclass(frozen=True)
 class Field:
-    """One array: its name and its whole shape, rows first."""
+    """One array: its name and its whole shape."""
 
     name: str
     shape: tuple[int, ...]
@@ -26,26 +26,25 @@ class Field:
 
 
 class Packing:
-    """Where each field lies: one after the other, each at a multiple of `ALIGNMENT`.
+    """Where each field lies: one after the other, each at a multiple of `ALIGNMENT`; `places` are (start, end).
 
     >>> packing = Packing([Field("z", (3, 2), np.float32), Field("condition", (3,), np.int64)])
-    >>> packing.size, packing.places["condition"]
-    (280, (256, 280))
+    >>> packing.size, packing.places
+    (280, [(0, 24), (256, 280)])
     """
 
     def __init__(self, fields: Iterable[Field]) -> None:
         self.fields = tuple(fields)
-        self.places: dict[str, tuple[int, int]] = {}
-        end = 0
+        self.places: list[tuple[int, int]] = []
+        self.size = 0
         for field in self.fields:
-            start = -(-end // ALIGNMENT) * ALIGNMENT
-            end = start + field.nbytes
-            self.places[field.name] = (start, end)
-        self.size = end
+            start = -(-self.size // ALIGNMENT) * ALIGNMENT
+            self.size = start + field.nbytes
+            self.places.append((start, self.size))
 
-    def arrays(self, block: np.ndarray) -> dict[str, np.ndarray]:
+    def arrays(self, block: np.ndarray) -> list[np.ndarray]:
         """Views of a block of at least `size` bytes (uint8)."""
-        return {
-            field.name: block[slice(*self.places[field.name])].view(field.dtype).reshape(field.shape)
-            for field in self.fields
-        }
+        return [
+            block[start:end].view(field.dtype).reshape(field.shape)
+            for field, (start, end) in zip(self.fields, self.places, strict=True)
+        ]

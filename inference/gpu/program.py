@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,58 +26,65 @@ _DTYPES: dict[type[np.generic], torch.dtype] = {
 
 
 class Program:
-    """`outputs = function(inputs)`, rows of one bucket.
+    """`outputs = function(feeders' tensors)`, rows of one bucket.
 
     Args:
-        function: from tensors to tensors, in the order of `feeders` and of `outputs`.
+        name: of it, for messages.
+        function: from the fields of the inputs, in order, to the outputs; see `fed`.
         feeders: one for each input.
         outputs: fields; integers (uint8) are rounded into 0..`levels` - 1 on the device, NaN becomes 0.
         fixed: the fixed buffers in and out, at least as large as the packings of this program.
         levels: of integer outputs.
         lane: where it runs.
+        fused: whether `function` is compiled.
     """
 
     def __init__(
         self,
+        name: str,
         function: Function,
         feeders: Sequence[Feeder],
         outputs: Sequence[Field],
         fixed: tuple[Tensor, Tensor],
         levels: int,
         lane: Lane,
+        *,
+        fused: bool = False,
     ) -> None:
-        self.function, self._feeders, self._lane = function, tuple(feeders), lane
-        self.inward = Packing(field for feeder in feeders for field in feeder.fields)
-        self.outward = Packing(outputs)
+        self.name, self.fused = name, fused
+        self._function, self._feeders, self._lane, self._most = function, tuple(feeders), lane, levels - 1
+        self.inward, self.outward = Packing(feeder.field for feeder in feeders), Packing(outputs)
         self._fixed_in, self._fixed_out = fixed[0][: self.inward.size], fixed[1][: self.outward.size]
         self._inputs, self._outputs = tensors(self.inward, fixed[0]), tensors(self.outward, fixed[1])
-        self._most = levels - 1
-        self.call: Step = lane.eager(self.step)
+        self._replay: Step | None = None
         self.captured = False
-        self.fused = False
         self.calls = 0
 
     def step(self) -> None:
         """From the fixed inputs to the fixed outputs: what is captured."""
-        outputs = self.function(*[feeder.tensor(self._inputs) for feeder in self._feeders])
+        outputs = self._function(*self._inputs)
         made = outputs if isinstance(outputs, tuple) else (outputs,)
-        for target, output in zip(self._outputs.values(), made, strict=True):
+        for target, output in zip(self._outputs, made, strict=True):
             if target.dtype == torch.uint8:
                 output = output.nan_to_num(nan=0.0).round().clamp(0, self._most)
             target.copy_(output)
 
-    def run(
-        self, slot: Slot, feed: Mapping[str, Any], names: Sequence[str], start: int, stop: int, into: Sequence[np.ndarray]
-    ) -> None:
-        """Rows [start, stop) of the inputs `names` of `feed`, to the same rows of `into`."""
+    def call(self) -> None:
+        """`step`, replayed where it was captured. The lane's lock is held."""
+        replay = self._replay
+        if replay is None:
+            self._lane.eager(self.step)
+        else:
+            replay()
+
+    def run(self, slot: Slot, values: Sequence[Any], into: Sequence[np.ndarray]) -> None:
+        """The rows of `values`, one for each feeder and at most a bucket of them, to the outputs `into`."""
         self._lane.reserve(slot, self.inward.size, self.outward.size)
-        arrays = self.inward.arrays(slot.inward.numpy())
-        for name, feeder in zip(names, self._feeders, strict=True):
-            feeder.write(arrays, feed[name], start, stop)
+        for target, feeder, value in zip(self.inward.arrays(slot.inward.numpy()), self._feeders, values, strict=True):
+            feeder.write(target, value)
         self._lane.exchange(slot, self._fixed_in, self._fixed_out, self.call)
-        found = self.outward.arrays(slot.outward.numpy())
-        for target, array in zip(into, found.values(), strict=True):
-            target[start:stop] = array[: stop - start]
+        for result, array in zip(into, self.outward.arrays(slot.outward.numpy()), strict=True):
+            result[:] = array[: len(result)]
 
     def capture(self) -> None:
         """Let the lane capture it, on inputs that are all zero; what cannot be captured is called in Python.
@@ -88,22 +95,31 @@ class Program:
             return
         self._fixed_in.zero_()
         try:
-            self.call = self._lane.capture(self.step)
+            self._replay = self._lane.capture(self.step)
         except Exception as error:
-            found = outcome(error, "capture")
+            found = outcome(error, self.name)
             if isinstance(found, EngineOutOfMemory | EngineLost):
                 raise found from error
-            _log.warning("a program of %s runs uncaptured: %s", self.outward.fields[0].name, found)
+            _log.warning("not captured, slower: %s", found)
         self.captured = True
 
     def forget(self) -> None:
-        """Back to calls in Python; what was captured is freed."""
-        self.call, self.captured = self._lane.eager(self.step), False
+        """Back to calls in Python; what was captured is freed. The lane is settled, and its lock held."""
+        self._replay, self.captured, self.calls = None, False, 0
 
 
-def tensors(packing: Packing, block: Tensor) -> dict[str, Tensor]:
+def fed(function: Function, feeders: Sequence[Feeder]) -> Function:
+    """`function` of the tensors that the feeders make: of the fields, as they lie on the device."""
+
+    def of_fields(*raw: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return function(*[feeder.tensor(tensor) for feeder, tensor in zip(feeders, raw, strict=True)])
+
+    return of_fields
+
+
+def tensors(packing: Packing, block: Tensor) -> list[Tensor]:
     """Views of a block of bytes, as `Packing.arrays` for numpy."""
-    return {
-        field.name: block[slice(*packing.places[field.name])].view(_DTYPES[field.dtype]).view(field.shape)
-        for field in packing.fields
-    }
+    return [
+        block[start:end].view(_DTYPES[field.dtype]).view(field.shape)
+        for field, (start, end) in zip(packing.fields, packing.places, strict=True)
+    ]

@@ -5,83 +5,92 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import zip_longest
 from time import monotonic
 
 import numpy as np
 
+from inference.drawn import Column, Drawn
 from inference.engine import EngineError, EngineLost, EngineOutOfMemory
-from inference.gpu.buckets import Buckets, ladder, warm_order
-from inference.gpu.feeders import ArrayFeeder
+from inference.gpu.buckets import Buckets, warm_order
+from inference.gpu.fields import Fields
 from inference.gpu.fusion import Function, Fusion, worth_it
 from inference.gpu.lanes import Lane
 from inference.gpu.outcomes import outcome
-from inference.gpu.packing import Field, Packing
-from inference.gpu.program import Program
-from inference.shapes import input_shape, output_shape
-from model_store.signature import LabelCondition, Operation, Signature
+from inference.gpu.program import Program, fed
+from model_store.signature import Operation
 
-MOST_BYTES = 64 * 2**20  # of the inputs, and of the outputs, of one program: bounds buffers, not what can be asked
+RUNS = (16, 256)  # sizes of the table that tells which numbers to draw; calls of more runs are cut into several
 WARM_SECONDS = 10.0
 
 _log = logging.getLogger("condflow.inference")
 
 
+@dataclass(frozen=True)
+class Key:
+    """What a program is made for; `runs`: for each input the size of its table, 0 where its rows are given."""
+
+    operation: Operation
+    bucket: int
+    runs: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.operation} of {self.bucket} rows"
+
+
 class Programs:
-    """One program per (operation, bucket), on fixed buffers that all of them share.
+    """One program per key, on fixed buffers that all of them share.
 
     Args:
-        signature: names, shapes and kinds of inputs and outputs.
+        fields: what goes in and out.
         functions: of tensors, by operation.
         lane: where they run.
-        most_rows: of one program at most; fewer where rows are so large that they pass `MOST_BYTES`.
-        fixed_rows: the one bucket there is, where every call shall have that many rows; 0 for the usual ones.
+        buckets: by operation.
         fusion: the compiler to try, or None.
     """
 
     def __init__(
         self,
-        signature: Signature,
+        fields: Fields,
         functions: Mapping[Operation, Function],
         lane: Lane,
-        *,
-        most_rows: int,
-        fixed_rows: int = 0,
+        buckets: Mapping[Operation, Buckets],
         fusion: Fusion | None = None,
     ) -> None:
-        self._signature, self._functions, self._lane, self._fusion = signature, functions, lane, fusion
+        self._fields, self._functions, self._lane, self._fusion = fields, functions, lane, fusion
+        self.buckets = buckets
         self._lock = threading.Lock()
-        self._made: dict[tuple[Operation, int], Program] = {}
-        self.buckets: dict[Operation, Buckets] = {}
-        inward = outward = 0
-        for operation in functions:
-            fields = self._inputs(operation, 1), self._outputs(operation, 1)
-            row_bytes = max(sum(field.nbytes for field in side) for side in fields)
-            most = max(1, min(most_rows, MOST_BYTES // row_bytes))
-            sizes = (fixed_rows,) if fixed_rows else ladder(most)
-            self.buckets[operation] = Buckets(sizes)
-            inward = max(inward, Packing(self._inputs(operation, sizes[-1])).size)
-            outward = max(outward, Packing(self._outputs(operation, sizes[-1])).size)
+        self._made: dict[Key, Program] = {}
+        inward, outward = fields.most_bytes({name: own.largest for name, own in buckets.items()}, RUNS[-1])
         self._fixed = lane.fixed(inward), lane.fixed(outward)
 
     @property
     def nbytes(self) -> int:
-        """Device memory of the fixed buffers, and what was captured."""
+        """Device memory of the fixed buffers, and of what was captured."""
         return sum(buffer.numel() for buffer in self._fixed) + self._lane.pool_bytes
 
-    def outputs(self, operation: Operation, rows: int) -> list[np.ndarray]:
-        """Room for the answers to so many rows, in the signature's order."""
-        return [np.empty(field.shape, field.dtype) for field in self._outputs(operation, rows)]
+    def slices(self, operation: Operation, values: list[Column]) -> Iterator[tuple[int, int, Key]]:
+        """(start, stop, key) of each program call of a batch, in order."""
+        rows, start = len(values[0]), 0
+        while start < rows:
+            stop = min(rows, start + self.buckets[operation].largest)
+            while (runs := _most_runs(values, start, stop)) > RUNS[-1]:
+                stop = start + (stop - start) // 2
+            table = RUNS[0] if runs <= RUNS[0] else RUNS[-1]
+            told = tuple(table if isinstance(value, Drawn) else 0 for value in values)
+            yield start, stop, Key(operation, self.buckets[operation].of(stop - start), told)
+            start = stop
 
-    def get(self, operation: Operation, bucket: int) -> Program:
+    def get(self, key: Key) -> Program:
         """The program for a call; captured when it is asked for the second time.
 
         What is asked for once is computed sooner than it is captured.
         """
         with self._lock:
-            program = self._made.get((operation, bucket))
+            program = self._made.get(key)
             if program is None:
-                program = self._made[operation, bucket] = self._make(operation, bucket, self._functions[operation])
+                program = self._made[key] = self._make(key)
             program.calls += 1
         if program.calls > 1 and not program.captured:
             with self._lane.lock:
@@ -94,87 +103,86 @@ class Programs:
         Where memory runs out, the operation's buckets shrink, as they do later. Raises EngineError where nothing works.
         """
         ends = monotonic() + seconds
-        for operation, bucket in self._commonest_first():
+        for key in self._commonest_first():
             if monotonic() > ends:
                 return
-            if bucket <= self.buckets[operation].largest:
-                self._prepare(operation, bucket)
+            if key.bucket <= self.buckets[key.operation].largest:
+                self._prepare(key)
 
-    def failed(self, operation: Operation, bucket: int, error: EngineError) -> None:
+    def failed(self, key: Key, error: EngineError) -> None:
         """After a call failed: where memory ran out, halve the operation's rows and release what can be made again."""
         if isinstance(error, EngineOutOfMemory):
-            self.buckets[operation].shrink(bucket)
+            self.buckets[key.operation].shrink(key.bucket)
             self.forget()
             self._lane.release()
 
     def forget(self) -> None:
-        """Free what was captured; programs in use end well."""
+        """Free what was captured, and make anew what was fused; calls in progress end well."""
         with self._lock, self._lane.lock:
+            self._lane.settle()
             for program in self._made.values():
                 program.forget()
-                program.calls = 0
 
-    def _commonest_first(self) -> Iterator[tuple[Operation, int]]:
+    def _commonest_first(self) -> Iterator[Key]:
+        """By rank of the batch size; the largest also with its noise told, which is how long draws come."""
         orders = {operation: warm_order(buckets.allowed) for operation, buckets in self.buckets.items()}
-        for round_ in zip_longest(*orders.values()):
-            for operation, bucket in zip(orders, round_, strict=True):
-                if bucket is not None:
-                    yield operation, bucket
+        for sizes in zip_longest(*orders.values()):
+            for operation, bucket in zip(orders, sizes, strict=True):
+                if bucket is None:
+                    continue
+                told = self._fields.told(operation, RUNS[0])
+                yield Key(operation, bucket, tuple(0 for _ in told))
+                if operation == "decode" and bucket == self.buckets[operation].largest:
+                    yield Key(operation, bucket, told)
 
-    def _prepare(self, operation: Operation, bucket: int) -> None:
-        program = self._make(operation, bucket, self._functions[operation])
+    def _prepare(self, key: Key) -> None:
+        program = self._make(key)
         try:
             with self._lane.lock:
                 program.capture()
-        except Exception as error:
-            found = outcome(error, f"{operation} at {bucket} rows")
-            self.failed(operation, bucket, found)
-            if isinstance(found, EngineOutOfMemory) and bucket > 1:
+        except EngineError as error:
+            self.failed(key, error)
+            if isinstance(error, EngineOutOfMemory) and key.bucket > 1:
                 return
-            raise found from error
+            raise
         if self._fusion is not None and self._fusion.has_time:
-            program = self._faster(program, operation, bucket, self._fusion)
+            program = self._faster(program, key, self._fusion)
         with self._lock:
-            self._made[operation, bucket] = program
+            self._made[key] = program
 
-    def _faster(self, plain: Program, operation: Operation, bucket: int, fusion: Fusion) -> Program:
+    def _faster(self, plain: Program, key: Key, fusion: Fusion) -> Program:
         """`plain`, or the same fused, whichever takes less; what cannot be compiled stays as it is."""
         try:
-            fused = self._make(operation, bucket, fusion.compiler(self._functions[operation]))
-            fused.fused = True
+            fused = self._make(key, fusion)
             with self._lane.lock:
                 fused.capture()
                 better = worth_it(self._lane.seconds(plain.call), self._lane.seconds(fused.call))
         except Exception as error:
-            if isinstance(found := outcome(error, f"{operation} at {bucket} rows, fused"), EngineLost):
+            if isinstance(found := outcome(error, f"{key}, fused"), EngineLost):
                 raise found from error
             _log.warning("not fused: %s", found)
             return plain
         return fused if better else plain
 
-    def _make(self, operation: Operation, bucket: int, function: Function) -> Program:
-        feeders = [ArrayFeeder(f.name, bucket, f.shape[1:], f.dtype) for f in self._inputs(operation, bucket)]
-        outputs, levels = self._outputs(operation, bucket), self._signature.data.levels
-        return Program(function, feeders, outputs, self._fixed, levels, self._lane)
+    def _make(self, key: Key, fusion: Fusion | None = None) -> Program:
+        feeders = self._fields.feeders(key.operation, key.bucket, key.runs)
+        function = fed(self._functions[key.operation], feeders)
+        return Program(
+            str(key),
+            function if fusion is None else fusion.compiler(function),
+            feeders,
+            self._fields.outputs(key.operation, key.bucket),
+            self._fixed,
+            self._fields.levels,
+            self._lane,
+            fused=fusion is not None,
+        )
 
-    def _inputs(self, operation: Operation, rows: int) -> list[Field]:
-        labels = isinstance(self._signature.condition, LabelCondition)
-        return [
-            Field(
-                name,
-                (rows, *input_shape(self._signature, name)),
-                np.int64 if labels and name == "condition" else np.float32,
-            )
-            for name in self._signature.inputs(operation)
-        ]
 
-    def _outputs(self, operation: Operation, rows: int) -> list[Field]:
-        integers = self._signature.data.is_integer
-        return [
-            Field(
-                name,
-                (rows, *output_shape(self._signature, operation, name)),
-                np.uint8 if integers and name == "x" else np.float32,
-            )
-            for name in self._signature.outputs(operation)
-        ]
+def _most_runs(values: list[Column], start: int, stop: int) -> int:
+    return max((len(value[start:stop].runs) for value in values if isinstance(value, Drawn)), default=0)
+
+
+def empty(fields: Fields, operation: Operation, rows: int) -> list[np.ndarray]:
+    """Room for the answers to so many rows, in the signature's order."""
+    return [np.empty(field.shape, field.dtype) for field in fields.outputs(operation, rows)]
