@@ -113,11 +113,12 @@ Column = np.ndarray | Drawn
 
 
 def joined(columns: Sequence[Column]) -> Column:
-    """One after the other, of one kind: all told, or all given."""
+    """One after the other. Raises TypeError where some are told and some given."""
     told = [column for column in columns if isinstance(column, Drawn)]
-    if told and len(told) == len(columns):
-        return Drawn.joined(told)
-    return np.concatenate([column for column in columns if not isinstance(column, Drawn)])
+    given = [column for column in columns if not isinstance(column, Drawn)]
+    if told and given:
+        raise TypeError("expected columns that are all told, or all given")
+    return Drawn.joined(told) if told else np.concatenate(given)
 
 
 def extended(column: Column, front: int, back: int) -> Column:

@@ -41,7 +41,7 @@ class Engine(Protocol):
 
     @property
     def draws(self) -> bool:
-        """Whether it takes a `Drawn`, of any number of runs, in the place of a latent or noise part, and draws it itself.
+        """Whether it takes a `Drawn`, of any number of runs, in the place of a part of the noise, and draws it itself.
 
         It computes rows of one kind in one call: a column is all told or all given. One that does not is given arrays.
         """

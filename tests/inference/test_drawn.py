@@ -60,6 +60,12 @@ def test_joined(several: list[Asked]) -> None:
     np.testing.assert_array_equal(joined([column.given for column in several]), wanted)
 
 
+def test_told_and_given_are_not_joined() -> None:
+    told = Drawn.of(NoiseSource(1, SAMPLING, 0, Part(name="z", shape=(1,))), [(0, 0, 9)], 1.0)
+    with pytest.raises(TypeError, match="all told, or all given"):
+        joined([told, told.numbers()])
+
+
 @given(column=columns(), start=st.integers(0, 90), stop=st.integers(0, 90))
 def test_cut(column: Asked, start: int, stop: int) -> None:
     np.testing.assert_array_equal(column.told[start:stop].numbers(), column.given[start:stop])
