@@ -94,11 +94,13 @@ def _error(
     absolute = relative = 0.0
     for output, reference in zip(made, exact.values(), strict=True):
         difference = np.abs(output.numpy() - reference)
+        if not np.isfinite(difference).all():
+            return None
         error = float(difference.max(initial=0.0))
         absolute = max(absolute, error)
         counted = float(difference.mean()) if integers else error
         relative = max(relative, counted / max(float(np.abs(reference).max(initial=0.0)), 1e-6))
-    if not relative <= WORST:
+    if relative > WORST:
         return None
     return GraphError(max_abs=absolute, max_rel=relative, batch_sizes=(len(inputs[0]),))
 
