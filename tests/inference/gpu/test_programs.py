@@ -76,6 +76,22 @@ def run(made: Programs, lane: Recorder, rows: int = 3) -> None:
     np.testing.assert_array_equal(out, 2 * z)
 
 
+def test_the_padding_is_a_row_that_may_be() -> None:
+    """Not what another batch left there, which need not be a label, or a number."""
+    seen: list[Tensor] = []
+
+    def watched(z: Tensor) -> Tensor:
+        seen.append(z.clone())
+        return 2 * z
+
+    lane = Recorder()
+    made = programs(lane, function=watched)
+    for fixed in made._fixed:
+        fixed.fill_(255)  # NaN as float32
+    run(made, lane, 5)
+    assert seen[-1].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [8, 9]]
+
+
 def test_captured_at_the_second_call_and_replayed_from_then_on() -> None:
     lane = Recorder()
     made = programs(lane)
