@@ -92,6 +92,21 @@ def test_the_padding_is_a_row_that_may_be() -> None:
     assert seen[-1].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [8, 9]]
 
 
+def test_what_is_captured_runs_on_rows_that_may_be() -> None:
+    """Zeros are a label, and a number, whatever was computed there before."""
+    seen: list[Tensor] = []
+
+    def watched(z: Tensor) -> Tensor:
+        seen.append(z.clone())
+        return z
+
+    made = programs(Recorder(), function=watched)
+    for fixed in made._fixed:
+        fixed.fill_(255)
+    made.prepare(600.0)
+    assert seen and all((z == 0).all() for z in seen)
+
+
 def test_captured_at_the_second_call_and_replayed_from_then_on() -> None:
     lane = Recorder()
     made = programs(lane)
