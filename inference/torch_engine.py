@@ -143,8 +143,9 @@ class TorchEngine(ArrayEngine):
         programs, self._programs, self._slots, self.bytes = self._programs, None, [], 0
         if programs is None:
             return
-        while not self._free.empty():  # a slot in use goes with the run that has it
-            self._free.get()
+        with self._lane.lock:
+            while not self._free.empty():  # a slot in use goes with the run that has it
+                self._free.get()
         if not self._lost:
             programs.forget()
             del programs

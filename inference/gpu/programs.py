@@ -87,7 +87,7 @@ class Programs:
             start = stop
 
     def get(self, key: Key) -> Program:
-        """The program for a call; captured when it is asked for the second time.
+        """The program for a call; captured when it is asked for the second time, or later where that would wait.
 
         What is asked for once is computed sooner than it is captured.
         """
@@ -97,9 +97,11 @@ class Programs:
                 program = self._made[key] = self._make(key)
             program.calls += 1
         if program.calls > 1 and not program.captured:
-            with self._lane.lock:
-                program.capture()
-            self._nbytes = None
+            with self._lane.alone(wait=False) as granted:
+                if granted:
+                    with self._lane.lock:
+                        program.capture()
+                    self._nbytes = None
         return program
 
     def prepare(self, seconds: float = WARM_SECONDS) -> None:
@@ -151,7 +153,7 @@ class Programs:
         """Whether memory sufficed."""
         program = self._make(key)
         try:
-            with self._lane.lock:
+            with self._lane.alone(wait=True), self._lane.lock:
                 program.capture()
         except EngineError as error:
             self.failed(key, error)
@@ -168,7 +170,7 @@ class Programs:
         plain = self._made[key]
         try:
             fused = self._make(key, fusion)
-            with self._lane.lock:
+            with self._lane.alone(wait=True), self._lane.lock:
                 fused.capture()
                 better = worth_it(self._lane.seconds(plain.call), self._lane.seconds(fused.call))
         except Exception as error:
