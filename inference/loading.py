@@ -73,16 +73,23 @@ class Placement:
 
 
 def load(
-    store: Store, name: str, reference: int | str | None = None, *, threads: int = 1, device: str = "cpu"
+    store: Store,
+    name: str,
+    reference: int | str | None = None,
+    *,
+    threads: int = 1,
+    device: str = "cpu",
+    placement: Placement | None = None,
 ) -> Loaded:
-    """Resolve `name@reference` (None: alias champion, else the highest version), verify it and build its engine.
+    """Resolve `name@reference` (None: alias champion, else the highest version), and load it as `load_version` does.
 
     Raises:
-        LoadError: the version is refused; its subclass says why.
+        LoadError, EngineError: the version is refused; see `load_version`.
         model_store errors: the reference means nothing, or a blob is not to be had.
     """
     manifest = store.resolve(name, reference)
-    return load_version(manifest, lambda path: store.read(manifest, path), threads=threads, device=device)
+    place = placement or Placement(device, threads)
+    return load_version(manifest, lambda path: store.read(manifest, path), placement=place)
 
 
 def load_version(
