@@ -47,8 +47,9 @@ class Fit(Loop):
     """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent.
 
     Latent flows of labelled images may begin with the fit of a small classifier, `perception`, for its features alone,
-    and end with one of the `decoder` alone, by the energy score of its draws, while encoder and flow stay as they are. `settling` fits the flow
-    alone once more where the likelihood reaches the encoder: to the latents of an encoder that now keeps still.
+    and end with one of the `decoder` alone, by the energy score of its draws, while encoder and flow stay as they are.
+    `settling` fits the flow alone once more where the likelihood reaches the encoder: to the latents of an encoder that
+    now keeps still.
 
     `padding` noise of joint flows is drawn afresh in every step or fixed per row. `reconstruction` weighs the
     squared error beside the likelihood that reaches the encoder; only the share `reconstructed` of each batch is
