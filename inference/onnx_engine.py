@@ -10,6 +10,7 @@ import onnxruntime
 
 from inference.array_engine import ArrayEngine
 from inference.engine import Arrays, EngineError, EngineOutOfMemory
+from inference.memory import give_back
 from model_store.signature import Operation, Signature
 
 
@@ -72,6 +73,7 @@ class OnnxEngine(ArrayEngine):
             if operation in self._sources and operation not in self._sessions:
                 session = _session(*self._sources[operation], self._threads)
                 self._keep({**self._sessions, operation: session})
+                give_back()
 
     def rest(self, keep: Collection[Operation]) -> None:
         """Drop the sessions of all other operations until they are asked for."""
