@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -52,6 +52,12 @@ class ArrayEngine(ABC):
         """Run every operation once on zeros, so that no caller pays for first allocations."""
         for operation, columns in self._columns.items():
             self.run(operation, {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in columns.items()})
+
+    def prepare(self, operation: Operation) -> None:  # noqa: B027
+        """Be ready for a call of `operation`. Raises EngineError."""
+
+    def rest(self, keep: Collection[Operation]) -> None:  # noqa: B027
+        """Give up the memory that only operations not in `keep` need, as far as it is theirs alone."""
 
     @abstractmethod
     def close(self) -> None:

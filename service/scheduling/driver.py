@@ -25,7 +25,7 @@ from service.scheduling.scheduler import Pace, Scheduler
 
 CAUTION = 2.0  # what is admitted should be done in half its time: the queue stays long enough, and answers in time
 OnStart = Callable[[], None]
-OnBatch = Callable[[Loaded, str, int, float], None]
+OnBatch = Callable[[Loaded, Operation, int, float], None]
 
 
 class DeadlinePassed(Exception):
@@ -251,9 +251,13 @@ def _kind(loaded: Loaded, operation: Operation) -> Kind:
 
 def _compute(batch: Batch, layout: Layout) -> _Outcome:
     """Make one call in the engine thread, and hand each work its outputs. A work's own fault stops no other."""
+    first = _asked(batch.chunks[0].job)
+    try:
+        first.loaded.engine.prepare(first.work.operation)  # not part of what calls cost: it is waited for once
+    except Exception as failure:
+        return _Outcome({}, failure, perf_counter(), 0.0)
     started = perf_counter()
     inputs, faults = _inputs(batch)
-    first = _asked(batch.chunks[0].job)
     error: Exception | None = None
     if inputs:
         try:
