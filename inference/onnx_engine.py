@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from inference.array_engine import ArrayEngine
-from inference.engine import Arrays, EngineError, EngineOutOfMemory
+from inference.engine import EngineError, EngineOutOfMemory, Inputs
 from inference.memory import give_back
 from model_store.signature import Operation, Signature
 
@@ -50,7 +50,7 @@ class OnnxEngine(ArrayEngine):
         self._sources = sources if rests else {}
         self._changing = threading.Lock()
 
-    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
+    def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """One run of the operation's session."""
         self.prepare(operation)
         session = self._sessions.get(operation)
