@@ -125,7 +125,7 @@ class Driver:
         if not backlog:
             return 0.0
         kind = _kind(loaded, operation)
-        alone, stretch = self._costs[kind].seconds(rows), CAUTION * self._stretch.factor
+        alone, stretch = self._scheduler.seconds(kind, rows), CAUTION * self._stretch.factor
         if alone >= left or stretch * (alone + backlog) <= left:
             return 0.0
         delay = stretch * self._scheduler.delay(kind, rows)
@@ -153,7 +153,7 @@ class Driver:
         done = loop.create_future()
         kind = _kind(loaded, work.operation)
         self._devices[kind] = loaded.engine.device
-        alone, arrived = self._stretch.factor * self._costs[kind].seconds(work.rows), monotonic()
+        alone, arrived = self._stretch.factor * self._scheduler.seconds(kind, work.rows), monotonic()
         job = _Asked(
             kind,
             tenant,
