@@ -210,7 +210,7 @@ class Scheduler:
         return Batch(kind, tuple(chunks))
 
     def _length(self, kind: Kind) -> float:
-        """Seconds of a call: short while a job waits, or lately waited, that is much smaller than what the biggest of its kind lacks.
+        """Seconds of a call: short while a job waits, or lately did, that is much smaller than what the biggest lacks.
 
         A job of which little is left is not a small one. Small jobs come one after the other: the next one should not
         find a long call before it.

@@ -1,4 +1,4 @@
-"""The jobs of one kind that wait, and how many rows they lack: kept while they change, so that nobody walks over them."""
+"""The jobs of one kind that wait, and how many rows they lack: counted as they come and go."""
 
 from __future__ import annotations
 
