@@ -136,7 +136,6 @@ def _trainer(phase: Phase, module: FitModule, device: torch.device, callbacks: l
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
         max_epochs=phase.loop.epochs - module.epoch,
-        gradient_clip_val=phase.loop.clip,
         plugins=[SafeCheckpointIO()],
         callbacks=callbacks,
         logger=False,
