@@ -50,23 +50,33 @@ class Gradients:
         self._forward: Callable[[Tensor, Tensor | None, Tensor], Terms] = self._terms
         if way.startswith("compiled"):
             self._forward = torch.compile(self._terms, fullgraph=True, dynamic=False, backend=backend)
-        self._run: Callable[[], None] | None = None
+        self._run: Callable[[], None] = self._compute
+        self._recorded: list[tuple[nn.Parameter, Tensor]] = []
 
     def __call__(self, step: int, seed: int) -> None:
         """Those of a step, whose random numbers are those of a seed."""
         self.feed.load(step)
-        if self._run is None:
-            self._run = self._prepared(seed)
         reseed(self.device, seed)
         self._run()
+        if any(parameter.grad is not grad for parameter, grad in self._recorded[:1]):
+            for parameter, grad in self._recorded:  # somebody else's gradients were there
+                parameter.grad = grad
 
-    def _prepared(self, seed: int) -> Callable[[], None]:
-        """How the step is run; making it leaves running statistics as they are."""
-        if not self.way.endswith("graphed"):
-            return self._compute
+    def prepare(self, step: int) -> None:
+        """Compile and record, on the rows of a step, before the first call; nothing that is fitted changes.
+
+        Raises RuntimeError where that is not possible.
+        """
+        if self.way == "eager":
+            return
+        self.feed.load(step)
         with kept_buffers(self.objective.module):
-            reseed(self.device, seed)
-            return captured(self._compute, self.device)
+            if self.way.endswith("graphed"):
+                self._run = captured(self._compute, self.device)
+                if self._run != self._compute:
+                    self._recorded = [(p, p.grad) for p in self.parameters if p.grad is not None]
+            else:
+                self._compute()
 
     def _compute(self) -> None:
         for parameter in self.parameters:
@@ -101,5 +111,6 @@ def kept_buffers(module: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for buffer, value in before:
-            buffer.copy_(value)
+        with torch.no_grad():
+            for buffer, value in before:
+                buffer.copy_(value)

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from training.averaging import Average
+from training.errors import FitError
 from training.feed import feed
 from training.gradients import Gradients
 from training.guard import EVERY, Guard
@@ -21,7 +22,7 @@ from training.rows import Rows
 from training.seeds import derive, reseed
 from training.settings import Loop, Step
 from training.tally import Tally
-from training.ways import fastest
+from training.ways import fastest, forget_compiled
 
 VALIDATION_ROWS = 2500
 
@@ -103,7 +104,18 @@ class FitModule(LightningModule):
             self.gradients = fastest(self._gradients, self.total - self.position, self.position, self.place, self.say)
             self.way = self.gradients.way
         else:
-            self.gradients = self._gradients("eager" if self.way == "auto" else self.way)
+            self.gradients = self._prepared("eager" if self.way == "auto" else self.way)
+
+    def _prepared(self, way: Step) -> Gradients:
+        """As the recipe wants it, or an error."""
+        if way.startswith("compiled"):
+            forget_compiled()
+        gradients = self._gradients(way)
+        try:
+            gradients.prepare(self.position)
+        except RuntimeError as error:
+            raise FitError(f"fit.step: steps cannot run {way} here ({str(error).splitlines()[0]})") from error
+        return gradients
 
     def _gradients(self, way: Step) -> Gradients:
         parameters = parameters_of(self.optimizer)
