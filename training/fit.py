@@ -108,6 +108,7 @@ def _run(
     """One phase, to its end; afterwards its module holds the best weights. Returns the seconds spent, and the way."""
     folder.mkdir(parents=True, exist_ok=True)
     prepared = phase.prepare(device)
+    prepared.objective.module.to(device)
     module = FitModule(prepared.objective, prepared.train, prepared.validation, phase.loop, seed, say)
     last = folder / LAST
     state: dict[str, Any] | None = checkpoint_io.load(last) if last.exists() else None
