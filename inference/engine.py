@@ -37,6 +37,11 @@ class Engine(Protocol):
         """`cpu`, or `cuda:0`."""
         ...
 
+    @property
+    def bytes(self) -> int:
+        """What it takes of the device's memory between two runs."""
+        ...
+
     def run(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
         """Answer one batch. Raises EngineError."""
         ...

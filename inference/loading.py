@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from inference.array_engine import ArrayEngine
-from inference.engine import EngineError
+from inference.engine import EngineError, EngineLost, EngineOutOfMemory
 from inference.errors import (
     ChangedFile,
     InconsistentManifest,
@@ -121,6 +121,8 @@ def _torch_engine(signature: Signature, architecture: bytes, weights: Tensors, d
     tensors = {name: weights.array(name) for name in weights.entries}
     try:
         return TorchEngine(signature, architecture, tensors, device)
+    except (EngineOutOfMemory, EngineLost):
+        raise
     except (EngineError, ValueError) as error:
         raise WrongKey(f"torch cannot build it: {error}", ARCHITECTURE) from error
 
@@ -191,6 +193,8 @@ def _check_probe(engine: ArrayEngine, operation: Operation, probe: Tensors, mani
         raise SignatureMismatch(f"{operation} has inputs {sorted(names)}, expected {signature.inputs(operation)}", path)
     try:
         got = engine.run(operation, {name: probe.array(prefix + name) for name in names})
+    except (EngineOutOfMemory, EngineLost):
+        raise
     except EngineError as error:
         raise ProbeFailed(str(error), path) from error
     for name in signature.outputs(operation):

@@ -21,6 +21,7 @@ from inference.warming import warm
 from model_store.manifest import Manifest
 from model_store.store import Store
 from service.admission import Admission
+from service.device_memory import memory_budget
 from service.followed_keys import FollowedKeys
 from service.gate import Gate
 from service.head_requests import HeadAsGet
@@ -121,8 +122,11 @@ def _parts(settings: Settings) -> Parts:
     def on_batch(loaded: Loaded, operation: str, rows: int, _seconds: float) -> None:
         metrics.batch(operation, loaded.name, str(loaded.version), rows)
 
+    def on_shortage(loaded: Loaded, operation: str) -> None:
+        metrics.shortage(operation, loaded.name, str(loaded.version))
+
     layout = FixedShape(settings.fixed_rows) if settings.fixed_rows else Dense()
-    driver = Driver(_pace(settings), on_batch, layout)
+    driver = Driver(_pace(settings), on_batch, layout, on_shortage)
 
     def load(manifest: Manifest) -> Loaded:
         read = partial(store.read, manifest)
@@ -132,12 +136,21 @@ def _parts(settings: Settings) -> Parts:
         give_back()
         return loaded
 
-    registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
+    budget = memory_budget(settings.device_memory, settings.device, _free_memory)
+    registry = Registry(
+        store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s, budget, driver.lose
+    )
     admission = Admission(
         settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog, settings.streams
     )
     pipeline = Pipeline(settings, registry, driver, admission)
     return Parts(settings, metrics, registry, admission, driver, pipeline)
+
+
+def _free_memory(device: str) -> int:
+    from inference.cards import free_memory  # torch is imported only where it runs
+
+    return free_memory(device)
 
 
 def _pace(settings: Settings) -> Pace:

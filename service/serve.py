@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from inference.engine import EngineLost
 from inference.memory import keep_large_blocks_apart
 from service.announcement import announcement
 from service.app import create_app
@@ -26,11 +27,15 @@ _YOUNG_OBJECTS = 10_000
 
 
 class Server(uvicorn.Server):
-    """uvicorn with a shutdown in three steps: unready but serving for a while, no new connections, drained; exit 0."""
+    """uvicorn with a shutdown in three steps: unready but serving for a while, no new connections, drained.
+
+    A signal begins it, or the loss of the engine's device.
+    """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self.parts: Parts = app.state.parts
+        self.parts.driver.when_lost = self.leave
         self.announced = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -47,6 +52,12 @@ class Server(uvicorn.Server):
             if sig == signal.SIGINT:
                 self.force_exit = True
             return
+        self.leave()
+
+    def leave(self) -> None:
+        """Begin to end the service gently."""
+        if self.parts.admission.state != "serving":
+            return
         self.parts.admission.state = "lingering"
         if self.parts.settings.linger_s and self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.call_later, self.parts.settings.linger_s, self._stop)
@@ -61,7 +72,13 @@ class Server(uvicorn.Server):
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while not self.parts.registry.ready and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
-        print(await asyncio.to_thread(announcement, self.parts, port), flush=True)
+        held = self.parts.registry.hold_champions()
+        try:
+            models = [lease.loaded for lease in held]
+            print(await asyncio.to_thread(announcement, self.parts, models, port), flush=True)
+        finally:
+            for lease in held:
+                lease.release()
         self.announced.set()
 
 
@@ -88,13 +105,20 @@ def server_of(settings: Settings) -> Server:
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal comes. Raises OSError where the port is taken."""
+    """Serve until a signal comes.
+
+    Raises:
+        OSError: the port is taken.
+        EngineLost: the engine's device was lost; what was in progress has been answered.
+    """
     keep_large_blocks_apart()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server = server_of(settings)
     _collect_rarely()
     server.run()
+    if server.parts.driver.lost:
+        raise EngineLost(f"device {settings.device} is lost, which only a new process may cure")
 
 
 def _collect_rarely() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inference.summaries import QUANTILE_VALUES
@@ -55,6 +55,13 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
 
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")] = "cpu"
+    device_memory: Annotated[
+        ByteSize | Literal["none"] | None,
+        Field(
+            description="memory of the device for all versions on it, e.g. 60GiB, or none for no limit; by default four "
+            "fifths of what is free on a card at the start, and no limit on the CPU"
+        ),
+    ] = None
     threads: Annotated[int, Field(ge=0, description="threads of the engine; 0 = one per core")] = 0
     batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call at most")] = 65_536
     call_ms: Annotated[PositiveFloat, Field(description="how long an engine call may take")] = 10.0

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.documentation import problem_responses
 from service.parts import Parts
-from service.problems import Problem, unavailable
+from service.problems import lost_device, unavailable
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -16,13 +16,12 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def check_alive(parts: Parts) -> None:
     """Raise Problem (503) where the engine's device is gone."""
     if parts.driver.lost:
-        raise Problem(
-            503, "lost-device", "the engine's device is gone; restart the process", headers={"Retry-After": "10"}
-        )
+        raise lost_device()
 
 
 def check_ready(parts: Parts) -> None:
-    """Raise Problem (503) while models load, and from SIGTERM on."""
+    """Raise Problem (503) while models load, from SIGTERM on, and where the engine's device is gone."""
+    check_alive(parts)
     if parts.admission.state != "serving":
         raise unavailable("draining", "the service is shutting down", parts.admission.drain_s)
     if not parts.registry.ready:
@@ -38,6 +37,7 @@ def take_gauges(parts: Parts) -> None:
     metrics.in_progress.set(admission.requests)
     metrics.streams.set(admission.streams)
     metrics.body_bytes.set(parts.pipeline.body_bytes)
+    metrics.resident_bytes.set(parts.registry.resident_bytes)
     metrics.store_readable.set(parts.registry.store_readable)
 
 
