@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 
 from service.entries import Entry
-from service.eviction import Resident, choose, next_due
+from service.eviction import TURN, Resident, choose, next_due
 from service.metrics import Metrics
 
 
@@ -67,7 +67,7 @@ class Residents:
     async def make_room(self, needed: int, patience_s: float) -> None:
         """Return when `needed` more bytes fit: others were put off the device, after their last users.
 
-        Those that were asked to leave and could not in time may stay.
+        Those that were asked to leave and could not in time may stay, for longer than their new requests have waited.
 
         Raises:
             NeverFits: they would not fit if the device were empty.
@@ -77,7 +77,8 @@ class Residents:
             return
         if needed > self.budget:
             raise NeverFits(needed, self.budget)
-        end = monotonic() + patience_s
+        begun = monotonic()
+        end = begun + patience_s
         try:
             while (missing := self.bytes + needed - self.budget) > 0:
                 now = monotonic()
@@ -88,9 +89,10 @@ class Residents:
                     raise NoRoom
                 await self._change(min(end - now, next_due(self._residents(), now) or end - now))
         finally:
+            now = monotonic()
             for entry in self._there:
                 if entry.leaving:
-                    entry.leaving, entry.since = False, monotonic()
+                    entry.leaving, entry.since = False, now + TURN * (now - begun)
 
     def relieve(self) -> bool:
         """Put the least recently used version that is idle off the device; False where there is none."""

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     device_memory: Annotated[
         ByteSize | Literal["none"] | None,
         Field(
-            description="memory of the device for all versions on it, e.g. 60GiB, or none for no limit; by default four "
+            description="memory of the device for all versions on it, e.g. 60GiB, or none for no limit; unset: four "
             "fifths of what is free on a card at the start, and no limit on the CPU"
         ),
     ] = None
