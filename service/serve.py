@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -24,6 +25,7 @@ from service.settings import Settings
 _KEEP_ALIVE_S = 65
 _PATIENCE_S = 60.0
 _YOUNG_OBJECTS = 10_000
+GLANCE_S = 0.01
 
 
 class Server(uvicorn.Server):
@@ -40,11 +42,20 @@ class Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then announce in the background."""
+        """Start, and do what follows in the background."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
-            self._announcing = asyncio.create_task(self._announce())
+            self.following = asyncio.create_task(self.when_started())
+
+    async def when_started(self) -> None:
+        """Announce that the service is ready, or that it takes long."""
+        port = self.servers[0].sockets[0].getsockname()[1]
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while not self.parts.registry.ready and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(GLANCE_S)
+        print(await announced(self.parts, port), flush=True)
+        self.announced.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal ends the service gently, a second Ctrl-C at once."""
@@ -67,22 +78,21 @@ class Server(uvicorn.Server):
     def _stop(self) -> None:
         self.should_exit = True
 
-    async def _announce(self) -> None:
-        port = self.servers[0].sockets[0].getsockname()[1]
-        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
-        while not self.parts.registry.ready and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
-        held = self.parts.registry.hold_champions()
-        try:
-            models = [lease.loaded for lease in held]
-            print(await asyncio.to_thread(announcement, self.parts, models, port), flush=True)
-        finally:
-            for lease in held:
-                lease.release()
-        self.announced.set()
+
+MakeServer = Callable[[uvicorn.Config, FastAPI], Server]
 
 
-def server_of(settings: Settings) -> Server:
+async def announced(parts: Parts, port: int) -> str:
+    """The announcement; its examples are computed by models that are held meanwhile."""
+    held = parts.registry.hold_champions()
+    try:
+        return await asyncio.to_thread(announcement, parts, [lease.loaded for lease in held], port)
+    finally:
+        for lease in held:
+            lease.release()
+
+
+def server_of(settings: Settings, make: MakeServer = Server) -> Server:
     """A server of a new app, not yet started."""
     app = create_app(settings)
     config = uvicorn.Config(
@@ -101,10 +111,10 @@ def server_of(settings: Settings) -> Server:
         timeout_graceful_shutdown=settings.drain_s,
         lifespan="on",
     )
-    return Server(config, app)
+    return make(config, app)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, make: MakeServer = Server) -> None:
     """Serve until a signal comes.
 
     Raises:
@@ -114,7 +124,7 @@ def serve(settings: Settings) -> None:
     keep_large_blocks_apart()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    server = server_of(settings)
+    server = server_of(settings, make)
     _collect_rarely()
     server.run()
     if server.parts.driver.lost:

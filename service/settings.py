@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from inference.summaries import QUANTILE_VALUES
 
 MEBI = 1024 * 1024
+DEVICES = r"^(cpu(,cpu)*|cuda|cuda:all|cuda:\d+(,cuda:\d+)*)$"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -54,7 +55,9 @@ class Settings(BaseSettings):
     keys_file: Annotated[Path | None, Field(description="file of key lines")] = None
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
 
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")] = "cpu"
+    device: Annotated[
+        str, Field(pattern=DEVICES, description="cpu, cuda or cuda:N; several with commas, or cuda:all")
+    ] = "cpu"
     device_memory: Annotated[
         ByteSize | Literal["none"] | None,
         Field(

@@ -73,8 +73,10 @@ def health_routes(parts: Parts) -> APIRouter:
         },
     )
     async def metrics(request: Request) -> Response:
-        """The text exposition."""
+        """The text exposition; of all workers where there are several, each series labelled by its `worker`."""
         request.scope["condflow.record"].operation = "metrics"
+        if parts.exposition is not None:
+            return Response(await parts.exposition(), media_type=METRICS_TYPE)
         take_gauges(parts)
         return Response(parts.metrics.render(), media_type=METRICS_TYPE)
 
