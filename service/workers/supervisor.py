@@ -56,13 +56,13 @@ class Supervisor:
         """One worker, again and again."""
         pause = _PAUSE_FIRST_S
         while not self._ending.is_set():
-            begun, was_up = monotonic(), self._up
+            begun = monotonic()
             code = await self._live(number)
             if self._ending.is_set():
                 self._code = self._code or (0 if code in (0, -signal.SIGTERM) else 1)
                 return
             _log.error("worker %d on %s ended with %d", number, self._devices[number], code)
-            if not was_up or not self._running:
+            if not self._up or not self._running:
                 self._end(code if code > 0 else 1)
                 return
             pause = _PAUSE_FIRST_S if monotonic() - begun > _STEADY_S else min(2 * pause, _PAUSE_MOST_S)
@@ -72,7 +72,7 @@ class Supervisor:
 
     @property
     def _up(self) -> bool:
-        """Whether every worker has been ready."""
+        """Whether every worker has been ready once."""
         return len(self._ready) == len(self._devices)
 
     async def _live(self, number: int) -> int:

@@ -10,44 +10,13 @@ from pathlib import Path
 import httpx
 
 from inference.engine import EngineLost
+from tests.service.fragile import BREAKS, fragile_device
 from tests.service.harness import running, until
 from tests.service.slow import slow_down
 from tests.support.service_process import ServiceProcess, service_process
 from tests.support.wire import JSON, NDJSON, Request, Wire
 
 HEALTH = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
-FRAGILE = """
-import sys
-import service.app
-from inference.engine import EngineLost
-
-class Fragile:
-    "An engine on a card that breaks at the first row of 666, and stays broken."
-    broken = False
-
-    def __init__(self, engine):
-        self.engine = engine
-
-    def run(self, operation, inputs):
-        Fragile.broken |= "x" in inputs and bool((inputs["x"] == 666).any())
-        if Fragile.broken:
-            raise EngineLost("CUDA error: device-side assert triggered")
-        return self.engine.run(operation, inputs)
-
-    def __getattr__(self, name):
-        return getattr(self.engine, name)
-
-real = service.app.load_version
-
-def load_version(*arguments, **options):
-    loaded = real(*arguments, **options)
-    object.__setattr__(loaded, "engine", Fragile(loaded.engine))
-    return loaded
-
-service.app.load_version = load_version
-from service.__main__ import app
-app(sys.argv[1:])
-"""
 
 
 def loglik(x: float) -> Request:
@@ -61,13 +30,13 @@ async def until_computing(port: int, wire: Wire) -> bytes:
     return await wire.some(1)
 
 
-def test_the_process_ends_after_telling_everybody(store_path: Path) -> None:
+def test_the_process_ends_after_telling_everybody(store_path: Path, tmp_path: Path) -> None:
     async def story(service: ServiceProcess) -> int:
         assert (await (await Wire.open(service.port)).ask(loglik(0.5))).status == 200
         health = [await Wire.open(service.port) for _ in HEALTH]
         stream, victim = await Wire.open(service.port), await Wire.open(service.port)
         await until_computing(service.port, stream)
-        breaking = await victim.ask(loglik(666))
+        breaking = await victim.ask(loglik(BREAKS))
         assert breaking.status == 503 and breaking.headers["retry-after"]
         assert breaking.json()["type"] == "urn:condflow:problem:lost-device"
         for wire, path in zip(health, HEALTH, strict=True):
@@ -77,22 +46,22 @@ def test_the_process_ends_after_telling_everybody(store_path: Path) -> None:
         assert again.status == 503
         return await asyncio.to_thread(service.outlive)
 
-    with service_process(store_path, program=FRAGILE, CONDFLOW_LINGER_S="1", CONDFLOW_THREADS="1") as service:
+    with service_process(store_path, **fragile_device(tmp_path), CONDFLOW_LINGER_S="1") as service:
         assert asyncio.run(story(service)) == 1
         assert "condflow: device cpu is lost" in service.text
         assert "Traceback" not in service.text.split("is lost")[-1]
 
 
-def test_without_a_signal_to_wait_for_it_ends_by_itself(store_path: Path) -> None:
-    with service_process(store_path, program=FRAGILE, CONDFLOW_THREADS="1") as service:
-        answer = httpx.post(f"{service.url}/loglik", json={"model": "plain", "x": [[666.0]]}, timeout=60)
+def test_without_a_signal_to_wait_for_it_ends_by_itself(store_path: Path, tmp_path: Path) -> None:
+    with service_process(store_path, **fragile_device(tmp_path)) as service:
+        answer = httpx.post(f"{service.url}/loglik", json={"model": "plain", "x": [[BREAKS]]}, timeout=60)
         assert answer.status_code == 503
         assert service.outlive() == 1
 
 
-def test_a_signal_afterwards_changes_nothing(store_path: Path) -> None:
-    with service_process(store_path, program=FRAGILE, CONDFLOW_LINGER_S="1", CONDFLOW_THREADS="1") as service:
-        httpx.post(f"{service.url}/loglik", json={"model": "plain", "x": [[666.0]]}, timeout=60)
+def test_a_signal_afterwards_changes_nothing(store_path: Path, tmp_path: Path) -> None:
+    with service_process(store_path, **fragile_device(tmp_path), CONDFLOW_LINGER_S="1") as service:
+        httpx.post(f"{service.url}/loglik", json={"model": "plain", "x": [[BREAKS]]}, timeout=60)
         assert service.end(signal.SIGTERM) == 1
 
 

@@ -32,16 +32,10 @@ class Vitals:
 
 
 class ServiceProcess:
-    """`python -m service` over a store; on a free port unless one is given. Settings as environment variables.
+    """`python -m service` over a store; on a free port unless one is given. Settings as environment variables."""
 
-    `program`: a script to run in the place of the service, given the same arguments.
-    """
-
-    def __init__(
-        self, store: Path, *arguments: str, port: int = 0, program: str | None = None, **environment: str
-    ) -> None:
-        run = ("-m", "service") if program is None else ("-c", program)
-        command = [sys.executable, *run, "--store", str(store), "--port", str(port), *arguments]
+    def __init__(self, store: Path, *arguments: str, port: int = 0, **environment: str) -> None:
+        command = [sys.executable, "-m", "service", "--store", str(store), "--port", str(port), *arguments]
         env = {"PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", **environment}
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -114,11 +108,9 @@ class ServiceProcess:
 
 
 @contextmanager
-def service_process(
-    store: Path, *arguments: str, port: int = 0, program: str | None = None, **environment: str
-) -> Iterator[ServiceProcess]:
+def service_process(store: Path, *arguments: str, port: int = 0, **environment: str) -> Iterator[ServiceProcess]:
     """Started and announced; killed at the end if it still lives."""
-    started = ServiceProcess(store, *arguments, port=port, program=program, **environment)
+    started = ServiceProcess(store, *arguments, port=port, **environment)
     try:
         started.wait()
         yield started
