@@ -10,6 +10,11 @@ def count() -> int:
     return torch.cuda.device_count()
 
 
+def held_memory(device: str) -> int:
+    """Bytes of a card's memory that torch holds for this process, used or to be used again."""
+    return torch.cuda.memory_reserved(torch.device(device))
+
+
 def free_memory(device: str) -> int:
     """Bytes of a card's memory that nobody uses at the moment."""
     free, _total = torch.cuda.mem_get_info(torch.device(device))

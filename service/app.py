@@ -22,6 +22,7 @@ from model_store.manifest import Manifest
 from model_store.store import Store
 from service.admission import Admission
 from service.device_memory import memory_budget
+from service.devices import one_device
 from service.followed_keys import FollowedKeys
 from service.gate import Gate
 from service.head_requests import HeadAsGet
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
 
     Raises:
         KeyLineError: a key line is malformed, or a keys file holds none.
+        ValueError: the settings name several devices.
     """
     settings = settings or Settings()
     parts = _parts(settings)
@@ -116,7 +118,7 @@ class _App(FastAPI):
 
 
 def _parts(settings: Settings) -> Parts:
-    metrics = Metrics()
+    metrics, device = Metrics(), one_device(settings.device)
     store = Store.open(settings.store)
 
     def on_batch(loaded: Loaded, operation: str, rows: int, _seconds: float) -> None:
@@ -130,13 +132,13 @@ def _parts(settings: Settings) -> Parts:
 
     def load(manifest: Manifest) -> Loaded:
         read = partial(store.read, manifest)
-        loaded = load_version(manifest, read, threads=settings.engine_threads, device=settings.device)
+        loaded = load_version(manifest, read, threads=settings.engine_threads, device=device)
         for call in warm(loaded):
             driver.learn(loaded, call.operation, call.rows, call.seconds)
         give_back()
         return loaded
 
-    budget = memory_budget(settings.device_memory, settings.device, _free_memory)
+    budget = memory_budget(settings.device_memory, device, _free_memory)
     registry = Registry(
         store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s, budget, driver.lose
     )

@@ -32,6 +32,13 @@ def devices_of(setting: str, count: Callable[[], int]) -> tuple[str, ...]:
     return devices
 
 
+def one_device(setting: str) -> str:
+    """The device of a service in one process. Raises ValueError where the setting means several."""
+    if "," in setting or setting == "cuda:all":
+        raise ValueError(f"device {setting}: one app has one device; `python -m service` starts a process for each")
+    return setting
+
+
 def count_cards() -> int:
     """How many CUDA devices there are, asked in another process, so that this one need not import torch.
 

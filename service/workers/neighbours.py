@@ -19,12 +19,18 @@ class Neighbours:
 
     def __init__(self, place: Place, own: Callable[[], bytes]) -> None:
         self._place, self._own = place, own
+        self._server: asyncio.Server | None = None
 
     async def listen(self) -> None:
         """From now on the others are answered."""
         path = self._place.metrics_of(self._place.number)
         path.unlink(missing_ok=True)  # of the one before it, which was killed
         self._server = await asyncio.start_unix_server(self._tell, path)
+
+    def close(self) -> None:
+        """From now on they are not."""
+        if self._server is not None:
+            self._server.close()
 
     async def everything(self) -> bytes:
         """The exposition of all workers."""

@@ -103,11 +103,12 @@ class Supervisor:
         end, told = asyncio.create_task(process.wait()), asyncio.create_task(self._ending.wait())
         await asyncio.wait((end, told), return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
-        if not end.done():
-            process.terminate()
-            patience = self._settings.linger_s + self._settings.drain_s + _GRACE_S
-            if (await asyncio.wait((end,), timeout=patience))[1]:
-                process.kill()
+        with suppress(ProcessLookupError):
+            if not end.done():
+                process.terminate()
+                patience = self._settings.linger_s + self._settings.drain_s + _GRACE_S
+                if (await asyncio.wait((end,), timeout=patience))[1]:
+                    process.kill()
         return await end
 
     async def _listen(self, number: int, reader: asyncio.StreamReader) -> None:

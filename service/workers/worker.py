@@ -68,6 +68,11 @@ class WorkerServer(Server):
         ready = json.dumps({"ready": await announced(self.parts, settings.port)})
         await loop.sock_sendall(self._channel, ready.encode() + b"\n")
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """No new connections, and what is open is finished."""
+        self._neighbours.close()
+        await super().shutdown(sockets)
+
     def _check(self, following: asyncio.Task[None]) -> None:
         """A worker that cannot listen is of no use."""
         if not following.cancelled() and (failure := following.exception()) is not None:

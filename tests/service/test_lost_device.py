@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
 from inference.engine import EngineLost
 from tests.service.fragile import BREAKS, fragile_device
@@ -59,6 +60,7 @@ def test_without_a_signal_to_wait_for_it_ends_by_itself(store_path: Path, tmp_pa
         assert service.outlive() == 1
 
 
+@pytest.mark.full
 def test_a_signal_afterwards_changes_nothing(store_path: Path, tmp_path: Path) -> None:
     with service_process(store_path, **fragile_device(tmp_path), CONDFLOW_LINGER_S="1") as service:
         httpx.post(f"{service.url}/loglik", json={"model": "plain", "x": [[BREAKS]]}, timeout=60)

@@ -107,6 +107,7 @@ def test_one_that_is_killed_is_not_missed_and_comes_back(store: Path) -> None:  
         assert service.end(signal.SIGINT) == 0
 
 
+@pytest.mark.full
 def test_sigterm_under_load_loses_nothing_that_was_accepted(store: Path) -> None:  # noqa: F811
     async def story(service: ServiceProcess) -> int:
         draw = Request.json("/sample", {**DRAW, "num_samples": 300_000}, NPZ)
@@ -133,6 +134,7 @@ def test_a_worker_that_loses_its_device_is_replaced(store: Path, tmp_path: Path)
         assert service.end() == 0
 
 
+@pytest.mark.full
 def test_when_all_are_dead_the_service_ends(store: Path) -> None:  # noqa: F811
     with service_process(store, *TWO, **ENVIRONMENT) as service:
         for pid in workers(service):
@@ -140,6 +142,7 @@ def test_when_all_are_dead_the_service_ends(store: Path) -> None:  # noqa: F811
         assert service.outlive() == 1
 
 
+@pytest.mark.full
 def test_without_their_supervisor_the_workers_end(store: Path) -> None:  # noqa: F811
     with service_process(store, *TWO, **ENVIRONMENT) as service:
         pids = workers(service)
@@ -147,7 +150,7 @@ def test_without_their_supervisor_the_workers_end(store: Path) -> None:  # noqa:
         until(lambda: not any(map(alive, pids)), "the end of the workers")
 
 
-@pytest.mark.parametrize("setting", ["device", "keys"])
+@pytest.mark.parametrize("setting", [pytest.param("device", marks=pytest.mark.full), "keys"])
 def test_a_bad_start_ends_with_the_worker_that_failed(store: Path, tmp_path: Path, setting: str) -> None:  # noqa: F811
     keys = tmp_path / "keys"
     keys.write_text("not a key line\n")
