@@ -21,6 +21,7 @@ from service.workers.place import Place, orders_of
 _log = logging.getLogger("condflow.workers")
 _PAUSE_FIRST_S, _PAUSE_MOST_S, _STEADY_S = 0.5, 60.0, 60.0
 _GRACE_S = 10.0
+_LONGEST_LINE = 2**26  # an announcement shows a picture of the model where there is no smaller one
 
 
 class Supervisor:
@@ -65,10 +66,12 @@ class Supervisor:
             if not self._up or not self._running:
                 self._end(code if code > 0 else 1)
                 return
-            pause = _PAUSE_FIRST_S if monotonic() - begun > _STEADY_S else min(2 * pause, _PAUSE_MOST_S)
+            if monotonic() - begun > _STEADY_S:
+                pause = _PAUSE_FIRST_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._ending.wait()
+            pause = min(2 * pause, _PAUSE_MOST_S)
 
     @property
     def _up(self) -> bool:
@@ -83,7 +86,7 @@ class Supervisor:
                 sys.executable, "-m", "service.workers.worker", str(theirs.fileno()), pass_fds=[theirs.fileno()]
             )
         self._running[number] = process
-        reader, writer = await asyncio.open_connection(sock=ours)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
         listening = asyncio.create_task(self._listen(number, reader))
         try:
             orders = orders_of(
