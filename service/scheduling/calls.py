@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
+from traceback import clear_frames
 
 from inference.engine import Arrays
 from inference.loaded import Loaded
@@ -65,6 +66,7 @@ def compute(batch: Batch, layout: Layout) -> Outcome:
             outputs = layout.run(first.loaded.engine, first.work.operation, members)
         except Exception as failure:  # whatever it is, it must not end the service
             error = failure
+            _release(failure)
         else:
             for chunk, own in zip(inputs, outputs, strict=True):
                 try:
@@ -72,6 +74,13 @@ def compute(batch: Batch, layout: Layout) -> Outcome:
                 except Exception as fault:
                     faults[chunk] = fault
     return Outcome(faults, error, started, perf_counter() - started)
+
+
+def _release(error: BaseException | None) -> None:
+    """Let go of what the frames of a failed call hold: the device may need that memory for the next one."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _inputs(batch: Batch) -> tuple[dict[Chunk, Arrays], dict[Chunk, Exception]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,10 @@ import numpy as np
 import pytest
 
 from inference.engine import Arrays, EngineOutOfMemory
+from inference.loaded import Loaded
+from service.scheduling.driver import Driver
 from tests.service.harness import PATIENCE_S, Running, running, until
+from tests.service.scheduling.test_driver import FAR, Gate, Rows, drive
 
 SETTINGS = {"call_ms": 60_000.0, "short_call_ms": 60_000.0}  # calls are cut by memory, not by time
 OUT = ("condflow_out_of_memory_total", (("model", "plain"), ("operation", "score"), ("version", "1")))
@@ -79,6 +83,32 @@ def test_what_fails_again_is_a_503_and_its_neighbours_are_answered(store_path: P
         assert first.result().status_code == 200
         for answer in small:
             assert (answer.result().status_code, answer.result().json()) == (200, expected)
+
+
+def test_what_a_failed_call_held_is_free_for_the_one_behind_it() -> None:
+    """Two calls are out; the second begins as soon as the first has failed."""
+
+    class Holding(Gate):
+        device = "cuda:0"
+        held: list[weakref.ref[np.ndarray]] = []
+        freed: list[bool] = []
+
+        def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
+            self.freed += [reference() is None for reference in self.held]
+            if not self.held:
+                staged = np.array(inputs["x"])
+                self.held.append(weakref.ref(staged))
+                raise EngineOutOfMemory("full")
+            return super().run(operation, inputs)
+
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        gate.open.set()
+        work = Rows(0, 16)
+        await driver.run(model, work, FAR)
+        work.check()
+        assert isinstance(gate, Holding) and gate.freed[0]
+
+    drive(test, Holding(), depth=2)
 
 
 @pytest.mark.parametrize("rows", [1000, 5000])
