@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from inference.engine import Arrays, EngineError
+from inference.drawn import Column, Drawn
+from inference.engine import Arrays, EngineError, Inputs
 from inference.shapes import input_shape, output_shape
 from model_store.signature import LabelCondition, Operation, Signature
 
@@ -16,6 +17,7 @@ class ArrayEngine(ABC):
     """An engine of `signature`; subclasses say how one operation is computed on arrays in the signature's order."""
 
     device: str
+    draws = False
     bytes: int = 0
     """What it takes of the device's memory between two runs."""
 
@@ -27,10 +29,13 @@ class ArrayEngine(ABC):
         }
 
     @abstractmethod
-    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
-        """The outputs in the signature's order. Raises EngineError and its subclasses."""
+    def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
+        """The outputs in the signature's order. A `Drawn` is in `feed` only where the class `draws`.
 
-    def run(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        Raises EngineError and its subclasses.
+        """
+
+    def run(self, operation: Operation, inputs: Inputs) -> Arrays:
         """Answer one batch: floats as float32, labels as int64, integer data as uint8 (NaN becomes 0).
 
         Raises:
@@ -55,20 +60,30 @@ class ArrayEngine(ABC):
         for operation, columns in self._columns.items():
             self.run(operation, {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in columns.items()})
 
+    def prepare(self, operation: Operation) -> None:  # noqa: B027
+        """Be ready for a call of `operation`. Raises EngineError."""
+
+    def rest(self, keep: Collection[Operation]) -> None:  # noqa: B027
+        """Give up the memory that only operations not in `keep` need, as far as it is theirs alone."""
+
     @abstractmethod
     def close(self) -> None:
         """Release memory. Idempotent; a run in progress ends well."""
 
-    def _feed(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    def _feed(self, operation: Operation, inputs: Inputs) -> Inputs:
         columns = self._columns[operation]
         if set(inputs) != set(columns):
             raise EngineError(f"{operation}: expected inputs {sorted(columns)}, got {sorted(inputs)}")
-        feed: Arrays = {}
+        feed: dict[str, Column] = {}
         for name, (shape, dtype) in columns.items():
-            array = np.ascontiguousarray(inputs[name], dtype=dtype)
-            if array.shape[1:] != shape:
-                raise EngineError(f"{operation}: input {name} has rows of shape {array.shape[1:]}, expected {shape}")
-            feed[name] = array
+            column = inputs[name]
+            if not isinstance(column, Drawn):
+                column = np.ascontiguousarray(column, dtype=dtype)
+            elif not self.draws:
+                column = column.numbers()
+            if column.shape[1:] != shape:
+                raise EngineError(f"{operation}: input {name} has rows of shape {column.shape[1:]}, expected {shape}")
+            feed[name] = column
         if len({len(array) for array in feed.values()}) > 1:
             raise EngineError(f"{operation}: inputs differ in rows: { {name: len(a) for name, a in feed.items()} }")
         return feed

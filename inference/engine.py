@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import numpy as np
 
+from inference.drawn import Column
 from model_store.signature import Operation
 
 Arrays = dict[str, np.ndarray]
+Inputs = Mapping[str, Column]
 
 
 class EngineError(RuntimeError):
@@ -42,9 +44,25 @@ class Engine(Protocol):
         """What it takes of the device's memory between two runs."""
         ...
 
-    def run(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    @property
+    def draws(self) -> bool:
+        """Whether it takes a `Drawn`, of any number of runs, in the place of a part of the noise, and draws it itself.
+
+        It computes rows of one kind in one call: a column is all told or all given. One that does not is given arrays.
+        """
+        ...
+
+    def run(self, operation: Operation, inputs: Inputs) -> Arrays:
         """Answer one batch. Raises EngineError."""
         ...
+
+    def prepare(self, operation: Operation) -> None:
+        """Do what an operation's first call would wait for, so that it costs what later ones do. Raises EngineError."""
+        return
+
+    def rest(self, keep: Collection[Operation]) -> None:
+        """Give up memory of operations that are not in `keep`; they still answer, but wait for it once."""
+        return
 
     def close(self) -> None:
         """Release the device memory. Idempotent."""

@@ -65,12 +65,18 @@ def load(
 
 
 def load_version(
-    manifest: Manifest, read: Read | Mapping[str, bytes], *, threads: int = 1, device: str = "cpu"
+    manifest: Manifest,
+    read: Read | Mapping[str, bytes],
+    *,
+    threads: int = 1,
+    device: str = "cpu",
+    rests: bool = False,
 ) -> Loaded:
     """Verify and load a version whose bytes `read(path)` gives (or a mapping holds), in a store or before publication.
 
     `device` "cpu" runs the graphs in ONNX Runtime with `threads`; anything else runs the architecture in torch there. A
-    version without an architecture, which was brought as graphs, runs on the CPU whatever the device.
+    version without an architecture, which was brought as graphs, runs on the CPU whatever the device. `rests`: the
+    engine is going to be told which operations may rest.
 
     Raises:
         LoadError: the version is refused; its subclass says why.
@@ -90,7 +96,7 @@ def load_version(
     probe = read_tensors(_need(files, manifest.probe.path), manifest.probe.path)
     if device == "cpu" or ARCHITECTURE not in files:
         try:
-            engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, threads)
+            engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, threads, rests=rests)
         except EngineError as error:
             raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
     else:

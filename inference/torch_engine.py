@@ -14,7 +14,9 @@ import torch
 from flows.architecture import build, load_architecture
 from flows.functions import functions
 from inference.array_engine import ArrayEngine
-from inference.engine import Arrays, EngineError, EngineLost, EngineOutOfMemory
+from inference.device_noise import DeviceNoise, run_table
+from inference.drawn import Column, Drawn
+from inference.engine import EngineError, EngineLost, EngineOutOfMemory, Inputs
 from model_store.signature import Operation, Signature
 
 
@@ -30,7 +32,7 @@ def check_device(device: str) -> None:
 
 
 class TorchEngine(ArrayEngine):
-    """Runs the pure functions of a model eagerly on `device`; thread-safe.
+    """Runs the pure functions of a model eagerly on `device`, and draws noise there; thread-safe.
 
     Args:
         signature: names, shapes and kinds of the inputs and outputs.
@@ -41,6 +43,8 @@ class TorchEngine(ArrayEngine):
     Raises:
         EngineError: the device is not there, or the weights do not fit the architecture.
     """
+
+    draws = True
 
     def __init__(
         self, signature: Signature, architecture: bytes, weights: Mapping[str, np.ndarray], device: str = "cuda"
@@ -58,16 +62,17 @@ class TorchEngine(ArrayEngine):
             model.load_state_dict(state)
         except RuntimeError as error:
             raise EngineError(f"weights: {error}") from error
+        self._noise = DeviceNoise(self._place)
         self._functions = functions(model.to(self._place).eval(), embedded=signature.embedding is not None)
 
-    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
+    def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """One eager call without gradients."""
         function = self._functions.get(operation)
         if function is None:
             raise EngineError("the engine is closed")
         try:
             with torch.inference_mode():
-                inputs = [torch.from_numpy(feed[name]).to(self._place) for name in function.inputs]
+                inputs = [self._placed(feed[name]) for name in function.inputs]
                 outputs = function(*inputs)
                 parts = outputs if isinstance(outputs, tuple) else (outputs,)
                 return [part.cpu().numpy() for part in parts]
@@ -78,6 +83,12 @@ class TorchEngine(ArrayEngine):
             raise EngineLost(f"{operation}: {error}") from error
         except RuntimeError as error:
             raise EngineError(f"{operation}: {error}") from error
+
+    def _placed(self, column: Column) -> torch.Tensor:
+        if not isinstance(column, Drawn):
+            return torch.from_numpy(column).to(self._place)
+        table = torch.from_numpy(run_table(column, len(column.runs))).to(self._place)
+        return self._noise.numbers(table, len(column), column.part)
 
     def close(self) -> None:
         """Drop the model. Idempotent; a run in progress ends well."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,6 +20,7 @@ from inference.loading import load_version
 from inference.memory import give_back
 from inference.warming import warm
 from model_store.manifest import Manifest
+from model_store.signature import Operation
 from model_store.store import Store
 from service.admission import Admission
 from service.device_memory import memory_budget
@@ -121,10 +123,13 @@ def _parts(settings: Settings) -> Parts:
     metrics, device = Metrics(), one_device(settings.device)
     store = Store.open(settings.store)
 
-    def on_batch(loaded: Loaded, operation: str, rows: int, _seconds: float) -> None:
+    asked: defaultdict[str, set[Operation]] = defaultdict(set)
+
+    def on_batch(loaded: Loaded, operation: Operation, rows: int, _seconds: float) -> None:
+        asked[loaded.name].add(operation)
         metrics.batch(operation, loaded.name, str(loaded.version), rows)
 
-    def on_shortage(loaded: Loaded, operation: str) -> None:
+    def on_shortage(loaded: Loaded, operation: Operation) -> None:
         metrics.shortage(operation, loaded.name, str(loaded.version))
 
     layout = FixedShape(settings.fixed_rows) if settings.fixed_rows else Dense()
@@ -132,9 +137,10 @@ def _parts(settings: Settings) -> Parts:
 
     def load(manifest: Manifest) -> Loaded:
         read = partial(store.read, manifest)
-        loaded = load_version(manifest, read, threads=settings.engine_threads, device=device)
+        loaded = load_version(manifest, read, threads=settings.engine_threads, device=device, rests=True)
         for call in warm(loaded):
             driver.learn(loaded, call.operation, call.rows, call.seconds)
+        loaded.engine.rest(asked[manifest.name] or {"decode"})  # a new version is as ready as the one that it follows
         give_back()
         return loaded
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from traceback import clear_frames
 
-from inference.engine import Arrays
+from inference.engine import Arrays, Inputs
 from inference.loaded import Loaded
 from inference.work import Work, joined_inputs
 from service.scheduling.jobs import Batch, Chunk, Job
@@ -56,9 +56,13 @@ class Outcome:
 
 def compute(batch: Batch, layout: Layout) -> Outcome:
     """Make one call in the engine thread, and hand each work its outputs. A work's own fault stops no other."""
+    first = asked(batch.chunks[0].job)
+    try:
+        first.loaded.engine.prepare(first.work.operation)  # not part of what calls cost: it is waited for once
+    except Exception as failure:
+        return Outcome({}, failure, perf_counter(), 0.0)
     started = perf_counter()
     inputs, faults = _inputs(batch)
-    first = asked(batch.chunks[0].job)
     error: Exception | None = None
     if inputs:
         try:
@@ -83,7 +87,7 @@ def _release(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _inputs(batch: Batch) -> tuple[dict[Chunk, Arrays], dict[Chunk, Exception]]:
+def _inputs(batch: Batch) -> tuple[dict[Chunk, Inputs], dict[Chunk, Exception]]:
     """The inputs of each chunk; where not all can be had together, one by one, and what fails for itself."""
     try:
         together = joined_inputs([(asked(chunk.job).work, chunk.start, chunk.stop) for chunk in batch.chunks])
@@ -91,7 +95,7 @@ def _inputs(batch: Batch) -> tuple[dict[Chunk, Arrays], dict[Chunk, Exception]]:
     except Exception as failure:
         if len(batch.chunks) == 1:
             return {}, {batch.chunks[0]: failure}
-    inputs: dict[Chunk, Arrays] = {}
+    inputs: dict[Chunk, Inputs] = {}
     faults: dict[Chunk, Exception] = {}
     for chunk in batch.chunks:
         try:

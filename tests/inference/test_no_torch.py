@@ -18,7 +18,7 @@ for forbidden in ("torch", "onnx", "flows", "training", "scipy", "lightning"):
 
 import inference
 for module in pkgutil.walk_packages(inference.__path__, "inference."):
-    if module.name not in ("inference.torch_engine", "inference.cards"):  # imported only where a card is asked for
+    if module.name.rpartition(".")[2] not in ("torch_engine", "device_noise", "cards"):  # imported for CUDA alone
         importlib.import_module(module.name)
 
 from inference import answer, encode, infer_condition, load_version, log_likelihood, sample
