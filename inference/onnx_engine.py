@@ -49,7 +49,7 @@ class OnnxEngine(ArrayEngine):
         self._sessions = {operation: _session(*source, threads) for operation, source in sources.items()}
         self._sources = sources if rests else {}
         self._changing = threading.Lock()
-        self.bytes = sum(array.nbytes for tensors in weights.values() for array in tensors.values())
+        self.bytes = sum(array.nbytes for _, tensors in sources.values() for array in tensors.values())  # none rests
 
     def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """One run of the operation's session."""

@@ -20,16 +20,18 @@ def main(
     store: Annotated[Path | None, typer.Option(help="Directory of the model store.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu (ONNX Runtime), cuda or cuda:N (torch).")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu (ONNX Runtime); cuda, cuda:N (torch); several: a process each."),
+    ] = None,
     keys_file: Annotated[Path | None, typer.Option(help="File of key lines, made by `keys new`.")] = None,
 ) -> None:
     """Serve the models of a store. Every other setting is an environment variable, CONDFLOW_*."""
     if context.invoked_subcommand is not None:
         return
     from inference.engine import EngineError
-    from inference.loading import check_device
+    from service.devices import count_cards, devices_of
     from service.keys import KeyLineError
-    from service.serve import serve
     from service.settings import Settings
 
     given: dict[str, Any] = {"store": store, "host": host, "port": port, "device": device, "keys_file": keys_file}
@@ -41,8 +43,16 @@ def main(
             typer.echo(f"condflow: {place}: {item['msg']} (got {item['input']!r})", err=True)
         raise typer.Exit(2) from None
     try:
-        check_device(settings.device)
-        serve(settings)
+        devices = devices_of(settings.device, count_cards)
+        if len(devices) > 1:
+            from service.workers.supervisor import supervise
+
+            raise typer.Exit(supervise(settings, devices))
+        from inference.loading import check_device
+        from service.serve import serve
+
+        check_device(devices[0])
+        serve(settings.model_copy(update={"device": devices[0]}))
     except (EngineError, KeyLineError, OSError) as error:
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         hint = f" (another --port, or make serve PORT={settings.port + 1}, is free perhaps)" if taken else ""

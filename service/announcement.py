@@ -21,16 +21,15 @@ from service.settings import Settings
 _SHORT = 32
 
 
-def announcement(parts: Parts, port: int) -> str:
-    """The text."""
+def announcement(parts: Parts, models: list[Loaded], port: int) -> str:
+    """The text, with examples for `models`, of which none is closed meanwhile."""
     host = parts.settings.host if parts.settings.host not in ("0.0.0.0", "::") else "127.0.0.1"
     host = f"[{host}]" if ":" in host else host
     url = f"http://{host}:{port}"
     lines = [f"condflow is ready on {url}  (playground: {url}/  reference: {url}/docs)"]
     if parts.settings.hosts is None and not _has_keys(parts.settings):
         lines.append("No keys are set and other machines can reach this address: see `python -m service keys --help`.")
-    models = parts.registry.champions()
-    if not models:
+    if not parts.registry.models:
         lines.append(f"The store {parts.settings.store} holds no models yet; what is published there appears here.")
     key = " -H 'Authorization: Bearer '\"$CONDFLOW_KEY\"" if _has_keys(parts.settings) else ""
     for path, body in _examples(models):

@@ -23,6 +23,8 @@ from model_store.manifest import Manifest
 from model_store.signature import Operation
 from model_store.store import Store
 from service.admission import Admission
+from service.device_memory import memory_budget
+from service.devices import one_device
 from service.followed_keys import FollowedKeys
 from service.gate import Gate
 from service.head_requests import HeadAsGet
@@ -60,6 +62,7 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
 
     Raises:
         KeyLineError: a key line is malformed, or a keys file holds none.
+        ValueError: the settings name several devices.
     """
     settings = settings or Settings()
     parts = _parts(settings)
@@ -117,7 +120,7 @@ class _App(FastAPI):
 
 
 def _parts(settings: Settings) -> Parts:
-    metrics = Metrics()
+    metrics, device = Metrics(), one_device(settings.device)
     store = Store.open(settings.store)
 
     asked: defaultdict[str, set[Operation]] = defaultdict(set)
@@ -126,11 +129,14 @@ def _parts(settings: Settings) -> Parts:
         asked[loaded.name].add(operation)
         metrics.batch(operation, loaded.name, str(loaded.version), rows)
 
+    def on_shortage(loaded: Loaded, operation: Operation) -> None:
+        metrics.shortage(operation, loaded.name, str(loaded.version))
+
     layout = FixedShape(settings.fixed_rows) if settings.fixed_rows else Dense()
-    driver = Driver(_pace(settings), on_batch, layout)
+    driver = Driver(_pace(settings), on_batch, layout, on_shortage)
 
     placement = Placement(
-        settings.device,
+        device,
         settings.engine_threads,
         settings.precision,
         settings.batch_rows,
@@ -148,12 +154,21 @@ def _parts(settings: Settings) -> Parts:
         give_back()
         return loaded
 
-    registry = Registry(store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s)
+    budget = memory_budget(settings.device_memory, device, _free_memory)
+    registry = Registry(
+        store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s, budget, driver.lose
+    )
     admission = Admission(
         settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog, settings.streams
     )
     pipeline = Pipeline(settings, registry, driver, admission)
     return Parts(settings, metrics, registry, admission, driver, pipeline)
+
+
+def _free_memory(device: str) -> int:
+    from inference.cards import free_memory  # torch is imported only where it runs
+
+    return free_memory(device)
 
 
 def _pace(settings: Settings) -> Pace:

@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 Outcome = Literal["ok", "refused", "shed", "deadline", "cancelled", "error"]
 Stage = Literal["parse", "queue", "compute", "encode"]
 STAGES: tuple[Stage, ...] = ("parse", "queue", "compute", "encode")
-SHED_REASONS = ("overloaded", "loading", "unloadable", "draining")
+SHED_REASONS = ("overloaded", "loading", "unloadable", "draining", "lost-device")
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _ROWS = tuple(float(2**power) for power in range(15))
@@ -119,6 +119,9 @@ class Metrics:
             _SECONDS,
             registry,
         )
+        self.out_of_memory = Count(
+            "condflow_out_of_memory", "Engine calls for which there was no memory.", _MODEL, registry
+        )
         self.info = Gauge(
             "condflow_model_info", "1 for each version that is loaded.", ("model", "version"), registry=registry
         )
@@ -127,6 +130,12 @@ class Metrics:
             "Changes of the keys file, by whether its keys are in force.",
             ("outcome",),
             registry=registry,
+        )
+        self.resident_bytes = Gauge(
+            "condflow_resident_bytes", "Memory of the versions that are on the device.", registry=registry
+        )
+        self.evictions = Counter(
+            "condflow_evictions", "Versions put off the device to make room for another one.", registry=registry
         )
         self.gpu_memory = Gauge("condflow_gpu_memory_bytes", "Memory held on the GPU.", registry=registry)
         for reason in SHED_REASONS:
@@ -169,6 +178,11 @@ class Metrics:
         if (model, version) in self._live:
             self.batch_rows.labels(operation, model, version).observe(rows)
 
+    def shortage(self, operation: str, model: str, version: str) -> None:
+        """Count one engine call for which there was no memory."""
+        if (model, version) in self._live:
+            self.out_of_memory.labels(operation, model, version).value += 1
+
     def load(self, model: str, version: str, seconds: float, *, succeeded: bool) -> None:
         """Count one attempt to load a version."""
         self.load_seconds.labels(model, version, "ok" if succeeded else "error").observe(seconds)
@@ -196,6 +210,7 @@ class Metrics:
             self.batch_rows,
             self.nonfinite,
             self.load_seconds,
+            self.out_of_memory,
             self.info,
         ):
             metric.remove_by_labels(labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from service.admission import Admission
@@ -22,3 +23,5 @@ class Parts:
     admission: Admission
     driver: Driver
     pipeline: Pipeline
+    exposition: Callable[[], Awaitable[bytes]] | None = None
+    """The metrics of all processes behind the address, where there are several."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference.engine import EngineOutOfMemory
+from inference.engine import EngineLost, EngineOutOfMemory
 from inference.errors import CannotAnswer, FieldError
 from inference.loaded import Loaded
 from inference.work import Question, Work
@@ -23,7 +23,7 @@ from service.exchange import Asked, Dialect, Exchange
 from service.metrics import RequestRecord
 from service.operations.base import Operation, Plan, StreamPlan, nonfinite_values
 from service.patience import Patience
-from service.problems import Problem, deadline_passed, invalid, unavailable
+from service.problems import Problem, deadline_passed, invalid, lost_device, unavailable
 from service.registry import Registry
 from service.rendering import identity, render_line
 from service.scheduling.driver import DeadlinePassed, Driver, TooLate
@@ -80,7 +80,7 @@ class Pipeline:
     async def _compute(
         self, operation: Operation, asked: Asked, body: bytes, record: RequestRecord, deadline: float
     ) -> Response:
-        lease = record.lease = await self._registry.lease(asked.model, asked.version)
+        lease = record.lease = await self._registry.lease(asked.model, asked.version, deadline)
         loaded = lease.loaded
         record.model, record.version = loaded.name, str(loaded.version)
         with _refusals():
@@ -221,5 +221,7 @@ class _refusals:  # noqa: N801 - reads as a statement
                 raise deadline_passed("queue") from None
             case TooLate():
                 raise unavailable("overloaded", "the queue left no time for this request", error.wait) from None
+            case EngineLost():
+                raise lost_device() from error
             case EngineOutOfMemory() | MemoryError():
                 raise unavailable("overloaded", "there was no memory for this request", 1.0) from error

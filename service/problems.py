@@ -136,6 +136,11 @@ def unavailable(reason: str, detail: str, retry_after_s: float) -> Problem:
     return Problem(503, reason, detail, headers={"Retry-After": str(seconds)}, reason=reason)
 
 
+def lost_device() -> Problem:
+    """503: the engine's device is gone for good; this process ends, and its successor may answer."""
+    return unavailable("lost-device", "the engine's device is gone; this process ends", 10.0)
+
+
 def deadline_passed(stage: str) -> Problem:
     """504: the request's deadline passed before its answer."""
     return Problem(504, "deadline", f"the deadline passed while the request was in stage `{stage}`", reason="deadline")

@@ -1,71 +1,31 @@
-"""Loaded versions: found in the store, loaded beside the running ones, swapped, and drained by reference count.
+"""The versions that answer: found in the store, loaded beside the running ones, swapped, and drained by use count.
 
 Once a second the store is looked at. A version that an alias newly points to is loaded (which verifies and probes it)
 while the old one answers; then the alias moves; the old version is closed when its last request is over. A version that
-fails to load changes nothing but a metric.
+fails to load changes nothing but a metric. Where the device's memory has a budget, the versions used least recently are
+off the device, and come back for their next request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic
 
-from inference.loaded import Loaded
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
 from model_store.names import parse_reference
 from model_store.store import Store
 from service.catalogue import Model, StoreUnreadable, look, unknown_model, unknown_version
+from service.entries import Entry, Key, Lease, Load
+from service.loads import Loads
 from service.metrics import Metrics
-from service.problems import Problem, unavailable
+from service.residents import Residents
 
 _log = logging.getLogger("condflow.service")
-_RETRY_FIRST, _RETRY_MOST = 5.0, 300.0
-
-Key = tuple[str, int]
-Load = Callable[[Manifest], Loaded]
-
-
-@dataclass
-class Entry:
-    """A loaded version and how many requests use it."""
-
-    loaded: Loaded
-    users: int = 0
-    retired: bool = False
-    last_used: float = field(default_factory=monotonic)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a version does not load, and when it is tried again."""
-
-    detail: str
-    again: float
-    pause: float
-
-
-class Lease:
-    """A version held for one request; it is not closed before `release`, which may be called twice."""
-
-    def __init__(self, registry: Registry, entry: Entry) -> None:
-        self._registry, self._entry = registry, entry
-        self.loaded = entry.loaded
-        self._open = True
-        entry.users += 1
-        entry.last_used = monotonic()
-
-    def release(self) -> None:
-        """Give it back."""
-        if self._open:
-            self._open = False
-            self._entry.users -= 1
-            if self._entry.retired:
-                self._registry.settle(self._entry)
+_WAIT_SHARE = 0.9  # of the time that a request has, for its version to come back: what is left suffices to say so
 
 
 class Registry:
@@ -77,24 +37,34 @@ class Registry:
         load: verifies and builds one version; runs in a thread.
         metrics: told of loads and unloads.
         spare: versions kept loaded that no alias names.
-        wait_s: how long a request waits for its version.
+        wait_s: how long a request waits for a version that was never loaded.
+        budget: bytes of the device's memory for all versions; None for any number.
+        lose: told that the device is gone for good.
     """
 
-    def __init__(self, store: Store, root: Path, load: Load, metrics: Metrics, spare: int, wait_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        root: Path,
+        load: Load,
+        metrics: Metrics,
+        spare: int,
+        wait_s: float,
+        budget: int | None = None,
+        lose: Callable[[], None] = lambda: None,
+    ) -> None:
         self.store = store
         self._root = root
         self.models: dict[str, Model] = {}
         self.looks = 0
         self.settled = False
         self.store_readable = True
-        self._load, self._metrics, self._spare, self._wait_s = load, metrics, spare, wait_s
+        self._metrics, self._spare, self._wait_s = metrics, spare, wait_s
         self._entries: dict[Key, Entry] = {}
         self._served: dict[str, dict[str | None, int]] = {}
-        self._loading: dict[Key, asyncio.Task[Entry | None]] = {}
-        self._failures: dict[Key, Failure] = {}
+        self._residents = Residents(budget, metrics, self._closed)
+        self._loads = Loads(store, load, metrics, self._entries, self._residents, lose)
         self._turn = asyncio.Lock()
-        self._one_load = asyncio.Semaphore(1)
-        self._mean_load_s = 1.0
 
     @property
     def ready(self) -> bool:
@@ -104,39 +74,47 @@ class Registry:
     @property
     def pending(self) -> bool:
         """Whether a version is being loaded now."""
-        return bool(self._loading)
+        return self._loads.pending
+
+    @property
+    def resident_bytes(self) -> int:
+        """What the versions on the device take."""
+        return self._residents.bytes
 
     @property
     def serving(self) -> dict[str, list[int]]:
-        """Versions loaded, by model."""
-        found: dict[str, list[int]] = {}
-        for name, version in sorted(self._entries):
-            found.setdefault(name, []).append(version)
-        return found
+        """Versions loaded, by model: verified, and on the device or back on it for their next request."""
+        return _by_model(self._entries)
+
+    @property
+    def resident(self) -> dict[str, list[int]]:
+        """Those of them that are on the device, by model."""
+        return _by_model(key for key, entry in self._entries.items() if entry.loaded is not None)
 
     def manifests(self) -> list[Manifest]:
         """Of every version loaded."""
-        return [entry.loaded.manifest for _, entry in sorted(self._entries.items(), key=lambda item: item[0])]
+        return [entry.manifest for _, entry in sorted(self._entries.items(), key=lambda item: item[0])]
 
     def served(self, name: str) -> int | None:
         """The default version that answers now; None where none does yet."""
         return self._served.get(name, {}).get(None)
 
-    def champions(self) -> list[Loaded]:
-        """The default versions that answer now."""
+    def hold_champions(self) -> list[Lease]:
+        """The default versions that are on the device now, held."""
         keys = [(name, served[None]) for name, served in self._served.items() if None in served]
-        return [self._entries[key].loaded for key in keys if key in self._entries]
+        entries = [self._entries[key] for key in keys if key in self._entries]
+        return [Lease(entry, self._residents.settle) for entry in entries if entry.open]
 
     async def number(self, name: str, reference: int | str | None) -> int:
         """The version number that `reference` names now. Raises Problem (404, or 503 before the first look)."""
         model = self.models.get(name)
         if model is None:
-            raise unknown_model(name) if self.looks else self._still_loading(name)
+            raise unknown_model(name) if self.looks else self._loads.still_loading(name)
         return await self._number(model, reference)
 
     def failures(self) -> dict[Key, str]:
         """Versions that do not load, and why."""
-        return {key: failure.detail for key, failure in self._failures.items()}
+        return {key: failure.detail for key, failure in self._loads.failures.items()}
 
     async def refresh(self, *, retry: bool = False) -> None:
         """Look at the store once and follow it. `retry`: also try at once what failed before."""
@@ -151,7 +129,7 @@ class Registry:
             self.looks += 1
             self.store_readable = True
             if retry:
-                self._failures.clear()
+                self._loads.failures.clear()
             for defaults in (True, False):  # defaults first: they make the service ready
                 await asyncio.gather(
                     *(
@@ -167,12 +145,10 @@ class Registry:
     async def _follow(self, model: Model, reference: str | None, version: int) -> None:
         """Move one reference to its version, once that is loaded."""
         served = self._served.setdefault(model.name, {})
-        failure = self._failures.get((model.name, version))
-        if served.get(reference) == version and (model.name, version) in self._entries:
+        key = (model.name, version)
+        if served.get(reference) == version and key in self._entries:
             return
-        if failure is not None and monotonic() < failure.again:
-            return
-        if await self._entry((model.name, version)) is not None:
+        if key in self._entries or (self._loads.failure(key) is None and await self._loads.entry(key) is not None):
             served[reference] = version
 
     def _forget(self) -> None:
@@ -193,37 +169,40 @@ class Registry:
         for key in [key for key in self._entries if key not in keep]:
             entry = self._entries.pop(key)
             entry.retired = True
-            self.settle(entry)
-        for key in [key for key in self._failures if key not in present]:
-            del self._failures[key]
+            self._residents.settle(entry)
+        for key in [key for key in self._loads.failures if key not in present]:
+            del self._loads.failures[key]
             if key not in self._entries:
                 self._metrics.unload(key[0], str(key[1]))
 
-    def settle(self, entry: Entry) -> None:
-        """Close a retired version that nobody uses."""
-        if entry.retired and entry.users == 0:
-            loaded = entry.loaded
-            if (loaded.name, loaded.version) not in self._entries:
-                self._metrics.unload(loaded.name, str(loaded.version))
-            loaded.close()
+    def _closed(self, entry: Entry) -> None:
+        """A retired version is gone."""
+        if entry.key not in self._entries:
+            self._metrics.unload(entry.key[0], str(entry.key[1]))
 
-    async def lease(self, name: str, reference: int | str | None) -> Lease:
-        """Hold the version that `reference` names now. Raises Problem: 404, or 503 while it loads."""
+    async def lease(self, name: str, reference: int | str | None, deadline: float) -> Lease:
+        """Hold the version that `reference` names now. Raises Problem: 404, or 503 while it does not come."""
         number = self.served(name) if reference is None and name in self.models else None
         key = (name, await self.number(name, reference) if number is None else number)
         entry = self._entries.get(key)
-        if entry is None:
-            failure = self._failures.get(key)
-            if failure is not None and monotonic() < failure.again:
-                raise self._unloadable(key, failure)
-            try:
-                async with asyncio.timeout(self._wait_s):
-                    entry = await asyncio.shield(asyncio.ensure_future(self._entry(key)))
-            except TimeoutError:
-                raise self._still_loading(name) from None
-            if entry is None:
-                raise self._unloadable(key, self._failures[key])
-        return Lease(self, entry)
+        if entry is None or not entry.open:
+            wait_s = self._wait_s if entry is None else _WAIT_SHARE * (deadline - monotonic())
+            entry = await self._wait(key, wait_s)
+        return Lease(entry, self._residents.settle)
+
+    async def _wait(self, key: Key, wait_s: float) -> Entry:
+        """The version, on the device. Raises Problem."""
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    failure = self._loads.failure(key)
+                    if failure is not None:
+                        raise self._loads.unloadable(key, failure)
+                    entry = await self._loads.entry(key)
+                    if entry is not None and entry.open:
+                        return entry
+        except TimeoutError:
+            raise self._loads.still_loading(key[0]) from None
 
     async def _number(self, model: Model, reference: int | str | None) -> int:
         """The version number; aliases as served, which may be behind the store while a version loads."""
@@ -246,71 +225,33 @@ class Registry:
     async def manifest(self, name: str, reference: int | str | None) -> Manifest:
         """The manifest of any version of the store, loaded or not. Raises Problem (404)."""
         if name not in self.models:
-            raise unknown_model(name) if self.looks else self._still_loading(name)
-        loaded = self._loaded(name, reference)
-        if loaded is not None:
-            return loaded.manifest
+            raise unknown_model(name) if self.looks else self._loads.still_loading(name)
+        known = self._known(name, reference)
+        if known is not None:
+            return known
         try:
             return await asyncio.to_thread(self.store.resolve, name, reference)
         except StoreError:
             raise unknown_version(name, "" if reference is None else reference) from None
 
-    def _loaded(self, name: str, reference: int | str | None) -> Loaded | None:
-        """The version that its number or whole digest names, if it is loaded: no disk is needed to tell."""
-        of_model = (entry.loaded for (model, _), entry in self._entries.items() if model == name)
-        return next(
-            (found for found in of_model if reference in (found.version, str(found.version), found.digest)), None
-        )
-
-    async def _entry(self, key: Key) -> Entry | None:
-        """The entry of a version, loaded if need be; requests and the poll share one attempt."""
-        if key in self._entries:
-            return self._entries[key]
-        if key not in self._loading:
-            self._loading[key] = asyncio.create_task(self._attempt(key), name=f"condflow-load-{key[0]}-{key[1]}")
-        return await asyncio.shield(self._loading[key])
-
-    async def _attempt(self, key: Key) -> Entry | None:
-        name, version = key
-        try:
-            async with self._one_load:
-                started = perf_counter()
-                try:
-                    manifest = await asyncio.to_thread(self.store.resolve, name, version)
-                    loaded = await asyncio.to_thread(self._load, manifest)
-                except Exception as error:
-                    self._failed(key, error, perf_counter() - started)
-                    return None
-            seconds = perf_counter() - started
-            self._mean_load_s = 0.5 * (self._mean_load_s + seconds)
-            self._metrics.load(name, str(version), seconds, succeeded=True)
-            self._failures.pop(key, None)
-            entry = self._entries[key] = Entry(loaded)
-            _log.info("loaded %s version %d (%s) in %.0f ms", name, version, loaded.digest[:12], 1000 * seconds)
-            return entry
-        finally:
-            del self._loading[key]
-
-    def _failed(self, key: Key, error: Exception, seconds: float) -> None:
-        before = self._failures.get(key)
-        pause = _RETRY_FIRST if before is None else min(2 * before.pause, _RETRY_MOST)
-        self._failures[key] = Failure(f"{type(error).__name__}: {error}", monotonic() + pause, pause)
-        self._metrics.load(key[0], str(key[1]), seconds, succeeded=False)
-        _log.error("%s version %d does not load, what is served stays: %s", *key, self._failures[key].detail)
-
-    def _still_loading(self, name: str) -> Problem:
-        waiting = len(self._loading) or 1
-        return unavailable("loading", f"model {name[:64]!r} is still loading", waiting * self._mean_load_s)
-
-    def _unloadable(self, key: Key, failure: Failure) -> Problem:
-        detail = f"model {key[0]!r} version {key[1]} does not load; the service's log says why"
-        return unavailable("unloadable", detail, failure.again - monotonic())
+    def _known(self, name: str, reference: int | str | None) -> Manifest | None:
+        """The version that its number or whole digest names, if it was loaded: no disk is needed to tell."""
+        of_model = (entry for (model, _), entry in self._entries.items() if model == name)
+        named = (entry for entry in of_model if reference in (entry.key[1], str(entry.key[1]), entry.digest))
+        return next((entry.manifest for entry in named), None)
 
     async def close(self) -> None:
         """Close every version."""
-        for task in list(self._loading.values()):
-            task.cancel()
+        self._loads.cancel()
         for entry in self._entries.values():
             entry.retired = True
-            entry.loaded.close()
+            if entry.loaded is not None:
+                entry.loaded.close()
         self._entries.clear()
+
+
+def _by_model(keys: Iterable[Key]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for name, version in sorted(keys):
+        found.setdefault(name, []).append(version)
+    return found

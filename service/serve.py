@@ -8,11 +8,13 @@ import logging
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from inference.engine import EngineLost
 from inference.memory import keep_large_blocks_apart
 from service.announcement import announcement
 from service.app import create_app
@@ -23,29 +25,49 @@ from service.settings import Settings
 _KEEP_ALIVE_S = 65
 _PATIENCE_S = 60.0
 _YOUNG_OBJECTS = 10_000
+GLANCE_S = 0.01
 
 
 class Server(uvicorn.Server):
-    """uvicorn with a shutdown in three steps: unready but serving for a while, no new connections, drained; exit 0."""
+    """uvicorn with a shutdown in three steps: unready but serving for a while, no new connections, drained.
+
+    A signal begins it, or the loss of the engine's device.
+    """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self.parts: Parts = app.state.parts
+        self.parts.driver.when_lost = self.leave
         self.announced = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then announce in the background."""
+        """Start, and do what follows in the background."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
-            self._announcing = asyncio.create_task(self._announce())
+            self.following = asyncio.create_task(self.when_started())
+
+    async def when_started(self) -> None:
+        """Announce that the service is ready, or that it takes long."""
+        port = self.servers[0].sockets[0].getsockname()[1]
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while not self.parts.registry.ready and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(GLANCE_S)
+        print(await announced(self.parts, port), flush=True)
+        self.announced.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal ends the service gently, a second Ctrl-C at once."""
         if self.parts.admission.state != "serving":
             if sig == signal.SIGINT:
                 self.force_exit = True
+            return
+        self.leave()
+
+    def leave(self) -> None:
+        """Begin to end the service gently."""
+        if self.parts.admission.state != "serving":
             return
         self.parts.admission.state = "lingering"
         if self.parts.settings.linger_s and self._loop is not None:
@@ -56,16 +78,21 @@ class Server(uvicorn.Server):
     def _stop(self) -> None:
         self.should_exit = True
 
-    async def _announce(self) -> None:
-        port = self.servers[0].sockets[0].getsockname()[1]
-        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
-        while not self.parts.registry.ready and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
-        print(await asyncio.to_thread(announcement, self.parts, port), flush=True)
-        self.announced.set()
+
+MakeServer = Callable[[uvicorn.Config, FastAPI], Server]
 
 
-def server_of(settings: Settings) -> Server:
+async def announced(parts: Parts, port: int) -> str:
+    """The announcement; its examples are computed by models that are held meanwhile."""
+    held = parts.registry.hold_champions()
+    try:
+        return await asyncio.to_thread(announcement, parts, [lease.loaded for lease in held], port)
+    finally:
+        for lease in held:
+            lease.release()
+
+
+def server_of(settings: Settings, make: MakeServer = Server) -> Server:
     """A server of a new app, not yet started."""
     app = create_app(settings)
     config = uvicorn.Config(
@@ -84,17 +111,24 @@ def server_of(settings: Settings) -> Server:
         timeout_graceful_shutdown=settings.drain_s,
         lifespan="on",
     )
-    return Server(config, app)
+    return make(config, app)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal comes. Raises OSError where the port is taken."""
+def serve(settings: Settings, make: MakeServer = Server) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        OSError: the port is taken.
+        EngineLost: the engine's device was lost; what was in progress has been answered.
+    """
     keep_large_blocks_apart()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    server = server_of(settings)
+    server = server_of(settings, make)
     _collect_rarely()
     server.run()
+    if server.parts.driver.lost:
+        raise EngineLost(f"device {settings.device} is lost, which only a new process may cure")
 
 
 def _collect_rarely() -> None:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inference.summaries import QUANTILE_VALUES
 from model_store.manifest import Precision
 
 MEBI = 1024 * 1024
+DEVICES = r"^(cpu(,cpu)*|cuda|cuda:all|cuda:\d+(,cuda:\d+)*)$"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -55,7 +65,16 @@ class Settings(BaseSettings):
     keys_file: Annotated[Path | None, Field(description="file of key lines")] = None
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
 
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")] = "cpu"
+    device: Annotated[
+        str, Field(pattern=DEVICES, description="cpu, cuda or cuda:N; several with commas, or cuda:all")
+    ] = "cpu"
+    device_memory: Annotated[
+        ByteSize | Literal["none"] | None,
+        Field(
+            description="memory of the device for all versions on it, e.g. 60GiB, or none for no limit; unset: four "
+            "fifths of what is free on a card at the start, and no limit on the CPU"
+        ),
+    ] = None
     precision: Annotated[
         Precision, Field(description="of products on a card: float32, or tf32 or bf16 where a version's export allows")
     ] = "float32"
@@ -93,7 +112,7 @@ class Settings(BaseSettings):
     @field_validator("precision")
     @classmethod
     def _needs_a_card(cls, value: Precision, info: ValidationInfo) -> Precision:
-        if value != "float32" and info.data.get("device") == "cpu":
+        if value != "float32" and str(info.data.get("device")).startswith("cpu"):
             raise ValueError("expected float32, in which the CPU computes; the others need device cuda")
         return value
 

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.documentation import problem_responses
 from service.parts import Parts
-from service.problems import Problem, unavailable
+from service.problems import lost_device, unavailable
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -16,13 +16,12 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def check_alive(parts: Parts) -> None:
     """Raise Problem (503) where the engine's device is gone."""
     if parts.driver.lost:
-        raise Problem(
-            503, "lost-device", "the engine's device is gone; restart the process", headers={"Retry-After": "10"}
-        )
+        raise lost_device()
 
 
 def check_ready(parts: Parts) -> None:
-    """Raise Problem (503) while models load, and from SIGTERM on."""
+    """Raise Problem (503) while models load, from SIGTERM on, and where the engine's device is gone."""
+    check_alive(parts)
     if parts.admission.state != "serving":
         raise unavailable("draining", "the service is shutting down", parts.admission.drain_s)
     if not parts.registry.ready:
@@ -38,6 +37,11 @@ def take_gauges(parts: Parts) -> None:
     metrics.in_progress.set(admission.requests)
     metrics.streams.set(admission.streams)
     metrics.body_bytes.set(parts.pipeline.body_bytes)
+    metrics.resident_bytes.set(parts.registry.resident_bytes)
+    if parts.settings.device != "cpu":
+        from inference.cards import held_memory  # torch is there already
+
+        metrics.gpu_memory.set(held_memory(parts.settings.device))
     metrics.store_readable.set(parts.registry.store_readable)
 
 
@@ -73,8 +77,10 @@ def health_routes(parts: Parts) -> APIRouter:
         },
     )
     async def metrics(request: Request) -> Response:
-        """The text exposition."""
+        """The text exposition; of all workers where there are several, each series labelled by its `worker`."""
         request.scope["condflow.record"].operation = "metrics"
+        if parts.exposition is not None:
+            return Response(await parts.exposition(), media_type=METRICS_TYPE)
         take_gauges(parts)
         return Response(parts.metrics.render(), media_type=METRICS_TYPE)
 

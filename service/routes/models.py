@@ -33,7 +33,7 @@ def model_routes(parts: Parts) -> APIRouter:
     async def list_models(request: Request) -> Response:
         """All models with their versions and aliases, and the limits of this service."""
         request.scope["condflow.record"].operation = "models"
-        serving = registry.serving
+        serving, resident = registry.serving, registry.resident
         models = [
             {
                 "name": model.name,
@@ -41,6 +41,7 @@ def model_routes(parts: Parts) -> APIRouter:
                 "aliases": dict(model.aliases),
                 "default": model.default,
                 "loaded": serving.get(model.name, []),
+                "resident": resident.get(model.name, []),
             }
             for model in registry.models.values()
         ]
@@ -59,6 +60,7 @@ def model_routes(parts: Parts) -> APIRouter:
             "aliases": dict(model.aliases),
             "default": model.default,
             "loaded": registry.serving.get(name, []),
+            "resident": registry.resident.get(name, []),
             "unloadable": sorted(version for other, version in registry.failures() if other == name),
             "version": manifest.version,
             "digest": manifest.digest,

@@ -20,6 +20,7 @@ from service.scheduling.waiting import Waiting
 
 MUCH = 4  # times smaller is much smaller
 LATELY = 0.1  # seconds of engine time after which a smaller job is forgotten
+REGAIN = 64  # full calls after which a budget of rows that memory halved has about doubled again
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,14 @@ class Scheduler:
         self._earliest = min(ends, default=inf)
         return late
 
+    def abandon(self) -> list[Job]:
+        """Every job with rows to hand out, or to try again, leaves."""
+        again = (chunk.job for batch in self._again for chunk in batch.chunks if not chunk.job.ended)
+        jobs = list(dict.fromkeys((*self.waiting(), *again)))
+        for job in jobs:
+            self.leave(job)
+        return jobs
+
     def waiting(self) -> Iterable[Job]:
         """Jobs with rows to hand out."""
         return (job for waiting in self._kinds.values() for job in waiting.jobs)
@@ -144,23 +153,23 @@ class Scheduler:
         self._computed += max(seconds, 0.0)
         self.cost(batch.kind).observe(batch.rows, seconds)
         cap = self._most_rows.get(batch.kind)
-        if cap is not None and batch.rows >= cap:  # there is memory again: take a little more next time
-            self._most_rows[batch.kind] = cap + max(1, cap // 8)
+        if cap is not None and batch.rows >= cap:  # there may be memory again: take a little more next time
+            self._most_rows[batch.kind] = cap + max(1, cap // REGAIN)
 
     def failed(self, batch: Batch, error: Exception) -> list[Chunk]:
         """The call failed: the chunks that fail with it. The others will be pulled again, before anything else.
 
-        A call of several chunks is tried again in halves, so that one bad chunk fails alone. Where memory ran out, half
-        the rows are tried once, and later calls of the kind start from that size. A lost device fails all.
+        A call of several chunks is tried again in halves, so that one bad chunk fails alone. Where memory ran out, the
+        kind's budget of rows is halved and they are tried once more in pieces of that size; in a piece that fails again
+        each chunk is judged for itself, so that a small job does not fail with a large one. A lost device fails all.
         """
         del self.in_flight[batch]
         alive = tuple(chunk for chunk in batch.chunks if not chunk.job.ended)
         if isinstance(error, EngineLost) or not alive:
             return list(alive)
         if isinstance(error, EngineOutOfMemory):
-            if batch.halved or batch.rows == 1:
-                return list(alive)
-            self._most_rows[batch.kind] = most = max(1, batch.rows // 2)
+            most = self._most_rows[batch.kind] = min(self._cap(batch.kind), max(1, batch.rows // 2))
+        if isinstance(error, EngineOutOfMemory) and not batch.halved and batch.rows > 1:
             tries = [Batch(batch.kind, piece, halved=True) for piece in pieces(alive, most)]
         elif len(alive) == 1:
             return list(alive)

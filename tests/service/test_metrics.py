@@ -124,6 +124,7 @@ def test_names_labels_and_units(service: Running) -> None:
         "condflow_model_load_seconds",
         "condflow_model_info",
         "condflow_key_changes_total",
+        "condflow_out_of_memory_total",
         "condflow_gpu_memory_bytes",
         "condflow_requests_in_progress",
         "condflow_streams_in_progress",

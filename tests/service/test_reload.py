@@ -191,13 +191,13 @@ def test_loading_answers_503(store: Store, tmp_path: Path) -> None:
         registry = service.parts.registry
         until(lambda: registry.ready)
         hold = threading.Event()
-        load = registry._load
+        load = registry._loads.load
 
         def slowly(manifest: object) -> object:
             assert hold.wait(60)
             return load(manifest)  # type: ignore[arg-type]
 
-        registry._load = slowly  # type: ignore[assignment]
+        registry._loads.load = slowly  # type: ignore[assignment]
         publish(store, "m", handmade.unconditional(), alias=None)
         until(lambda: 2 in service.client.get("/models/m").json()["versions"])
         response = service.client.post("/loglik", json={**BODY, "version": 2})

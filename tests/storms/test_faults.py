@@ -15,14 +15,12 @@ from typing import Any
 
 import httpx
 
-from inference.engine import EngineLost
 from model_store.signature import ArraySpec, Part, Signature
 from model_store.store import Store
 from tests.inference import handmade
 from tests.inference.graphs import GraphBuilder
 from tests.inference.handmade import Version, _version
 from tests.service.harness import PATIENCE_S, Running, running, until
-from tests.service.slow import slow_down
 from tests.service.versions import publish
 from tests.storms.conftest import MODEL
 from tests.support.service_process import ROOT, service_process, until_at_rest
@@ -86,19 +84,6 @@ def test_outputs_that_are_no_numbers_are_named_and_counted(tmp_path: Path) -> No
         assert set(kinds.values()) == {"nan", "-inf"}
         counted = ("condflow_nonfinite_outputs_total", (("model", "log"), ("operation", "sample"), ("version", "1")))
         assert service.metrics()[counted] == 2
-
-
-def test_a_lost_device_fails_liveness_and_is_not_hidden(store: Path) -> None:
-    with running(store) as service:
-        slow = slow_down(service, MODEL)
-        slow.hold.set()
-        slow.failure = EngineLost("gone")
-        assert ask(service.url).status_code == 500
-        slow.failure = None
-        assert ask(service.url).status_code == 500  # nothing more is computed on it
-        lost = service.client.get("/livez")
-        assert lost.status_code == 503
-        assert lost.json()["type"].endswith("lost-device")
 
 
 # --- the disk -------------------------------------------------------------------------------------------------------

@@ -1,10 +1,9 @@
-"""The scheduler alone, with a clock that is moved by hand: chunks, fairness, credit, failures."""
+"""The scheduler alone, with a clock that is moved by hand: chunks, fairness, credit."""
 
 from __future__ import annotations
 
 import pytest
 
-from inference.engine import EngineError, EngineLost, EngineOutOfMemory
 from service.scheduling.scheduler import LATELY, Pace
 from tests.service.scheduling.machine import FAR, PER_CALL, PER_ROW, World
 
@@ -166,68 +165,6 @@ def test_nothing_is_prepared_behind_a_call_that_keeps_the_host_busy() -> None:
     assert world.scheduler.pull() is None
     world.finish(second)
     assert world.scheduler.pull() is not None
-
-
-def test_a_bad_chunk_fails_alone_by_bisection() -> None:
-    world = World()
-    jobs = [world.submit(2) for _ in range(16)]
-    bad = jobs[11]
-    failed = []
-    calls = 0
-    while batch := world.scheduler.pull():
-        calls += 1
-        if any(chunk.job is bad for chunk in batch.chunks):
-            failed += [chunk.job for chunk in world.scheduler.failed(batch, EngineError("poisoned"))]
-        else:
-            world.finish(batch)
-    assert failed == [bad] and calls == 1 + 2 * 4
-    assert all(world.complete(job) for job in jobs if job is not bad)
-
-
-def test_out_of_memory_halves_the_rows_once_and_then_gives_up() -> None:
-    world = World()
-    job = world.submit(800)
-    batch = world.scheduler.pull()
-    assert batch is not None and batch.rows == 800
-    assert world.scheduler.failed(batch, EngineOutOfMemory()) == []
-    again = world.scheduler.pull()
-    assert again is not None and again.rows == 400
-    (chunk,) = world.scheduler.failed(again, EngineOutOfMemory())
-    assert chunk.job is job
-
-
-def test_after_out_of_memory_later_calls_start_small_and_grow_back() -> None:
-    world = World()
-    first = world.submit(800)
-    batch = world.scheduler.pull()
-    assert batch is not None
-    world.scheduler.failed(batch, EngineOutOfMemory())
-    assert [batch.rows for batch in iter(world.step, None)] == [400, 400]
-    assert world.complete(first)
-    world.submit(100_000)
-    sizes = [batch.rows for batch in iter(world.step, None)]
-    assert 400 < sizes[0] < 600 and max(sizes) == LONG
-    assert sizes[:20] == sorted(sizes[:20])
-
-
-def test_a_lost_device_fails_the_whole_call() -> None:
-    world = World()
-    jobs = [world.submit(2) for _ in range(4)]
-    batch = world.scheduler.pull()
-    assert batch is not None
-    assert [chunk.job for chunk in world.scheduler.failed(batch, EngineLost("gone"))] == jobs
-
-
-def test_those_who_left_are_dropped_from_a_second_try() -> None:
-    world = World()
-    jobs = [world.submit(2) for _ in range(4)]
-    batch = world.scheduler.pull()
-    assert batch is not None
-    world.scheduler.failed(batch, EngineError("poisoned"))
-    world.scheduler.leave(jobs[0])
-    world.scheduler.leave(jobs[1])
-    again = world.scheduler.pull()
-    assert again is not None and [chunk.job for chunk in again.chunks] == jobs[2:]
 
 
 def test_the_delay_of_a_small_job_does_not_count_all_of_the_big_ones() -> None:
