@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from benchmarks.gpu.plan import Sizes
 from flows.architecture import build
 from flows.config import (
     Affine,
@@ -17,6 +18,7 @@ from flows.config import (
 )
 from flows.models.base import Model
 
+MIXTURE = "mixture"
 
 def joint_mixture(width: int = 512, depth: int = 3, blocks: int = 8) -> Model:
     """The 8-mode mixture of Xiao 2019: 2 + 8 padding dimensions, `blocks` couplings of `depth` x `width`."""
@@ -37,18 +39,24 @@ def conditional_spline() -> Model:
     )
 
 
-def conditional_affine(width: int = 512) -> Model:
+def conditional_affine(width: int = 512, depth: int = 3, blocks: int = 8) -> Model:
     """A conditional affine-coupling flow on 64 numbers, wide enough for the matrix unit."""
     return build(
         CouplingConfig(
             data=Data(shape=(64,)),
             condition=VectorCondition(size=8),
             coupling=Affine(),
-            conditioner=Conditioner(width=width, depth=3),
-            blocks=8,
+            conditioner=Conditioner(width=width, depth=depth),
+            blocks=blocks,
             actnorm=False,
         )
     )
+
+
+def wide_models(sizes: Sizes) -> dict[str, Model]:
+    """The two flows that fill the matrix unit, by name."""
+    shape = (sizes.width, sizes.depth, sizes.blocks)
+    return {MIXTURE: perturb(joint_mixture(*shape)), "affine": perturb(conditional_affine(*shape))}
 
 
 def perturb(model: Model, scale: float = 0.05, seed: int = 0) -> Model:

@@ -1,0 +1,45 @@
+"""`python -m benchmarks.gpu.part NAME DEVICE FOLDER SOURCE`: one part in this process, its rows kept as JSON."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.gpu.kept import Kept, facts_here, write
+from benchmarks.gpu.plan import Plan
+
+# part: the module of this package whose `measure(plan, *rest)` gives its rows, and the rest
+PARTS: dict[str, tuple[str, ...]] = {
+    "check": ("check",),
+    "latency": ("latency",),
+    "throughput": ("throughput",),
+    "peers-affine": ("peers", "affine"),
+    "peers-spline": ("peers", "spline"),
+    "peers-wide": ("peers", "wide"),
+    "http": ("http",),
+    "memory": ("memory",),
+}
+
+
+def run(plan: Plan, part: str) -> Kept:
+    """The part's rows, or what ended it."""
+    module, *rest = PARTS[part]
+    try:
+        rows = import_module(f"benchmarks.gpu.{module}").measure(plan, *rest)
+    except Exception as error:
+        traceback.print_exc()
+        said = str(error).strip().splitlines()
+        return Kept(part, [], facts_here(plan), f"{type(error).__name__}: {said[0][:300] if said else ''}")
+    return Kept(part, rows, facts_here(plan))
+
+
+def main(part: str, device: str, folder: str, source: str) -> None:
+    """Run it and keep what it leaves."""
+    plan = Plan(device, Path(folder), source)
+    write(plan, run(plan, part))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:5])

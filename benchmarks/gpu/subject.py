@@ -1,0 +1,62 @@
+"""The versions that are measured: models of benchmarks.gpu.models, exported and published as any other version is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.gpu.plan import Plan
+from benchmarks.serving.subject import version_of
+from flows.models.base import Model
+from inference.engine import Arrays
+from inference.loaded import Loaded
+from inference.loading import load
+from model_store import Store
+from model_store.signature import ArraySpec, Operation, Signature
+
+ENGINES = ("ONNX Runtime", "torch")
+
+
+def store_of(plan: Plan, name: str, model: Model, folder_name: str | None = None) -> Path:
+    """A store that holds `model` as its only version; made once for each state of the source."""
+    folder = plan.folder / "stores" / f"{folder_name or name}-{plan.source}"
+    store = Store.open(folder)
+    if name not in store.models():
+        draft, files = version_of(name, model, "benchmarks.gpu")
+        store.publish(draft, files)
+    return folder
+
+
+def loaded_on(plan: Plan, store: Path, name: str, engine: str) -> Loaded:
+    """The version in one of ENGINES: ONNX Runtime is on the CPU, torch on the plan's device."""
+    device = "cpu" if engine == ENGINES[0] else torch_device(plan)
+    return load(Store.open(store), name, device=device)
+
+
+def torch_device(plan: Plan) -> str:
+    """How the torch engine is asked for: `cpu` alone would mean ONNX Runtime."""
+    return plan.device if plan.card else "cpu:0"
+
+
+def feed(signature: Signature, operation: Operation, rows: int, seed: int = 0) -> Arrays:
+    """Random inputs of an operation, in the dtypes of the engines."""
+    rng = np.random.default_rng(seed)
+    arrays = {"x": _values(rng, rows, signature.data)}
+    for part in (*signature.latent, *signature.noise):
+        draw = rng.random if part.distribution == "uniform" else rng.standard_normal
+        arrays[part.name] = draw((rows, *part.shape), dtype=np.float32)
+    if signature.embedding is not None:
+        arrays["embedding"] = rng.standard_normal((rows, *signature.embedding), dtype=np.float32)
+    condition = signature.condition
+    if condition.kind == "label":
+        arrays["condition"] = rng.integers(len(condition.classes), size=rows)
+    elif condition.kind != "none":
+        arrays["condition"] = _values(rng, rows, condition.array)
+    return {name: arrays[name] for name in signature.inputs(operation)}
+
+
+def _values(rng: np.random.Generator, rows: int, spec: ArraySpec) -> np.ndarray:
+    if spec.is_integer:
+        return rng.integers(spec.levels, size=(rows, *spec.shape)).astype(np.uint8)
+    return rng.standard_normal((rows, *spec.shape), dtype=np.float32)
