@@ -31,7 +31,7 @@ def measure(plan: Plan) -> list[Row]:
                 for batch in BATCHES:
                     arrays = feed(loaded.signature, operation, batch, seed=batch)
                     errors.append(error_of(loaded.engine.run(operation, arrays), in_double(exact[operation], arrays)))
-                rows.append({"model": name, "engine": engine, "operation": operation, "error": max(errors)})
+                rows.append({"model": name, "engine": engine, "operation": operation, "error": float(np.max(errors))})
             loaded.close()
     return rows
 

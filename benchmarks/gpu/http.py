@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +29,15 @@ def measure(plan: Plan) -> list[Row]:
     """One row per question and number of clients, then the large request: seconds (median of three) and bytes."""
     store = store_of(plan, MIXTURE, wide_models(plan.sizes)[MIXTURE])
     device = plan.device if plan.card else "cpu"
-    with service_process(store, "--device", device, **os.environ) as service:
+    environment: dict[str, Any] = dict(os.environ)
+    with service_process(store, "--device", device, **environment) as service:
         rows = [
-            {"kind": KINDS[0], "path": path, "clients": clients, **_closed_loop(plan, service.port, path, body, clients)}
+            {
+                "kind": KINDS[0],
+                "path": path,
+                "clients": clients,
+                **_closed_loop(plan, service.port, path, body, clients),
+            }
             for path, body in questions().items()
             for clients in plan.sizes.clients
         ]

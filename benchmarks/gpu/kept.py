@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,11 +81,7 @@ def finish(plan: Plan, part: str, limit_s: float = LIMIT_S) -> Kept:
     start = time.monotonic()
     place(plan, part).unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu.part", part, plan.device, str(plan.folder), plan.source]
-    try:
-        subprocess.run(command, cwd=_ROOT, timeout=limit_s, check=False)
-        ended = "its process ended without a word"
-    except subprocess.TimeoutExpired:
-        ended = f"it ran past {limit_s:g} s"
+    ended = _run(command, limit_s)
     kept = read(plan, part)
     if kept is None:
         kept = Kept(part, [], facts_here(plan), ended)
@@ -90,6 +89,20 @@ def finish(plan: Plan, part: str, limit_s: float = LIMIT_S) -> Kept:
     seconds = time.monotonic() - start
     print(f"{part}: {f'failed, {kept.error}' if kept.error else 'done'} after {seconds:.0f} s", flush=True)
     return kept
+
+
+def _run(command: list[str], limit_s: float) -> str:
+    """Wait for the process, end it with all its children at the limit; what to say if it left nothing."""
+    process = subprocess.Popen(command, cwd=_ROOT, start_new_session=True)
+    try:
+        code = process.wait(limit_s)
+        return f"its process ended with {code}"
+    except subprocess.TimeoutExpired:
+        return f"it ran past {limit_s:g} s"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def facts_here(plan: Plan) -> dict[str, str]:
@@ -103,10 +116,13 @@ def facts_here(plan: Plan) -> dict[str, str]:
 
 
 def device_name(device: str) -> str:
-    """The card's name, memory and driver, or the processor's architecture."""
+    """The card's name and memory, or the processor's architecture; what was asked for where there is no answer."""
     import torch
 
     if not device.startswith("cuda"):
         return f"CPU ({platform.machine()})"
-    properties = torch.cuda.get_device_properties(torch.device(device))
+    try:
+        properties = torch.cuda.get_device_properties(torch.device(device))
+    except (AssertionError, RuntimeError):  # torch without CUDA, or a lost card
+        return device
     return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"

@@ -20,6 +20,7 @@ from flows.models.base import Model
 
 MIXTURE = "mixture"
 
+
 def joint_mixture(width: int = 512, depth: int = 3, blocks: int = 8) -> Model:
     """The 8-mode mixture of Xiao 2019: 2 + 8 padding dimensions, `blocks` couplings of `depth` x `width`."""
     return build(

@@ -26,13 +26,14 @@ PARTS: dict[str, tuple[str, ...]] = {
 def run(plan: Plan, part: str) -> Kept:
     """The part's rows, or what ended it."""
     module, *rest = PARTS[part]
+    facts = facts_here(plan)
     try:
         rows = import_module(f"benchmarks.gpu.{module}").measure(plan, *rest)
     except Exception as error:
         traceback.print_exc()
         said = str(error).strip().splitlines()
-        return Kept(part, [], facts_here(plan), f"{type(error).__name__}: {said[0][:300] if said else ''}")
-    return Kept(part, rows, facts_here(plan))
+        return Kept(part, [], facts, f"{type(error).__name__}: {said[0][:300] if said else ''}")
+    return Kept(part, rows, facts)
 
 
 def main(part: str, device: str, folder: str, source: str) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from benchmarks.gpu.models import perturb
 from benchmarks.gpu.plan import Plan, Row
 from benchmarks.gpu.rates import measure_rates
 from benchmarks.gpu.subject import ENGINES, feed, loaded_on, store_of
+from flows.models.base import Model
 from inference.engine import Arrays
 from model_store.signature import Operation
 
@@ -41,10 +44,12 @@ TIME_S = 480.0  # of a part's ten minutes; cells that would begin later are left
 def measure(plan: Plan, configuration: str) -> list[Row]:
     """One row per operation and batch: seconds per call of everyone who could, notes on who could not."""
     config, sizes = CONFIGURATIONS[configuration], plan.sizes
+    if not plan.card:
+        config = replace(config, transforms=sizes.blocks, width=sizes.width)
     ours = Condflow(config)
-    perturb(ours.module)
+    model = perturb(cast(Model, ours.module))
     name = f"peer-{configuration}"
-    loaded = loaded_on(plan, store_of(plan, name, ours.module), name, ENGINES[1])
+    loaded = loaded_on(plan, store_of(plan, name, model), name, ENGINES[1])
     rates = measure_rates(torch.device(plan.device), sizes.matrix_side, sizes.copy_bytes)
     weight_bytes = 4 * ours.parameters()
     peers, notes = contestants(config, torch.device(plan.device))
