@@ -120,17 +120,18 @@ def peer_calls(
     for name, peer in peers.items():
         method = peer.log_prob if operation == "score" else peer.sample
         for way, mode in ways.items():
-            function = method if mode is None else _compiled(name, operation, peer, mode)
+            function = method if mode is None else _compiled(name, operation, peer, mode if plan.card else None)
             calls[f"{name}, {way}"] = host_to_host(function, values, condition, device)
     return calls
 
 
-_COMPILED: dict[tuple[str, str, int, str], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {}
+_COMPILED: dict[tuple[str, str, int, str | None], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {}
 
 
 def _compiled(
-    name: str, operation: Operation, peer: Contestant, mode: str
+    name: str, operation: Operation, peer: Contestant, mode: str | None
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """By Inductor in this mode; None: traced alone, which shows without a C++ compiler that a peer can be."""
     key = (name, operation, id(peer), mode)
     if key not in _COMPILED:
         own = copy.copy(peer)
@@ -139,7 +140,7 @@ def _compiled(
         def function(values: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
             return method(values, condition)
 
-        _COMPILED[key] = torch.compile(function, mode=mode)
+        _COMPILED[key] = torch.compile(function, mode=mode, backend="inductor" if mode else "aot_eager")
     return _COMPILED[key]
 
 
