@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from inference.engine import Arrays, EngineError
+from inference.drawn import Column, Drawn
+from inference.engine import Arrays, EngineError, Inputs
 from inference.shapes import input_shape, output_shape
 from model_store.signature import LabelCondition, Operation, Signature
 
@@ -16,6 +17,7 @@ class ArrayEngine(ABC):
     """An engine of `signature`; subclasses say how one operation is computed on arrays in the signature's order."""
 
     device: str
+    draws = False
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
@@ -25,10 +27,13 @@ class ArrayEngine(ABC):
         }
 
     @abstractmethod
-    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
-        """The outputs in the signature's order. Raises EngineError and its subclasses."""
+    def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
+        """The outputs in the signature's order. A `Drawn` is in `feed` only where the class `draws`.
 
-    def run(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        Raises EngineError and its subclasses.
+        """
+
+    def run(self, operation: Operation, inputs: Inputs) -> Arrays:
         """Answer one batch: floats as float32, labels as int64, integer data as uint8 (NaN becomes 0).
 
         Raises:
@@ -45,7 +50,8 @@ class ArrayEngine(ABC):
             wanted = (rows, *output_shape(self.signature, operation, name))
             if array.shape != wanted:
                 raise EngineError(f"{operation}: output {name} has shape {array.shape}, expected {wanted}")
-            result[name] = self._integers(array) if name == "x" and self.signature.data.is_integer else array
+            rounded = name == "x" and self.signature.data.is_integer and array.dtype != np.uint8
+            result[name] = self._integers(array) if rounded else array
         return result
 
     def warm(self, rows: int = 1) -> None:
@@ -53,20 +59,28 @@ class ArrayEngine(ABC):
         for operation, columns in self._columns.items():
             self.run(operation, {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in columns.items()})
 
+    def prepare(self) -> None:
+        """Do what makes later calls fast, for a service to wait for before it answers. Raises EngineError."""
+        self.warm()
+
     @abstractmethod
     def close(self) -> None:
         """Release memory. Idempotent; a run in progress ends well."""
 
-    def _feed(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    def _feed(self, operation: Operation, inputs: Inputs) -> Inputs:
         columns = self._columns[operation]
         if set(inputs) != set(columns):
             raise EngineError(f"{operation}: expected inputs {sorted(columns)}, got {sorted(inputs)}")
-        feed: Arrays = {}
+        feed: dict[str, Column] = {}
         for name, (shape, dtype) in columns.items():
-            array = np.ascontiguousarray(inputs[name], dtype=dtype)
-            if array.shape[1:] != shape:
-                raise EngineError(f"{operation}: input {name} has rows of shape {array.shape[1:]}, expected {shape}")
-            feed[name] = array
+            column = inputs[name]
+            if not isinstance(column, Drawn):
+                column = np.ascontiguousarray(column, dtype=dtype)
+            elif not self.draws:
+                column = column.numbers()
+            if column.shape[1:] != shape:
+                raise EngineError(f"{operation}: input {name} has rows of shape {column.shape[1:]}, expected {shape}")
+            feed[name] = column
         if len({len(array) for array in feed.values()}) > 1:
             raise EngineError(f"{operation}: inputs differ in rows: { {name: len(a) for name, a in feed.items()} }")
         return feed

@@ -11,7 +11,8 @@ import numpy as np
 
 from inference import fields, likelihood
 from inference.conditions import Conditions, conditions
-from inference.engine import Arrays
+from inference.drawn import Column, Drawn
+from inference.engine import Arrays, Inputs
 from inference.errors import FieldError
 from inference.extrapolation import extrapolated
 from inference.loaded import Loaded
@@ -22,6 +23,8 @@ from model_store.signature import Operation, Signature
 TEMPERATURE_LIMIT = 100.0  # far past any use; beyond float32's range integer data would hide that nothing was drawn
 PIECE_VALUES = 2**18
 PIECE_ROWS = 8192
+TOLD_NUMBERS = 2**14  # fewer are made sooner on the host than by an engine that draws, however little it is told
+TOLD_RUN_NUMBERS = 2**10  # of one condition: fewer take no more room than what tells them
 ALIGNMENT = 16  # pieces start at multiples of it, see `service.scheduling.layout`
 
 
@@ -51,6 +54,18 @@ class Drawing:
     def leading(self) -> tuple[int, ...]:
         """(conditions, samples); (samples,) where one condition, or none, was asked."""
         return (self.read.each,) if self.read.single else (self.read.count, self.read.each)
+
+    @cached_property
+    def told(self) -> bool:
+        """Whether the engine is told which numbers to draw, instead of given them.
+
+        By the whole request alone: two generators make the same words, but one normal in a thousand millions may round
+        to another side, and a row's noise is not to depend on its neighbours or on how it was cut.
+        """
+        if not self.loaded.engine.draws or self.given or self.keep_latent:
+            return False
+        size = sum(part.size for part in self.loaded.signature.latent)
+        return self.rows * size >= TOLD_NUMBERS and self.read.each * size >= TOLD_RUN_NUMBERS
 
     @property
     def extrapolated(self) -> np.ndarray | None:
@@ -154,26 +169,30 @@ class DecodeWork:
             return None
         return {part.name: np.empty((self.rows, *part.shape), dtype=np.float32) for part in self._parts}
 
-    def inputs(self, start: int, stop: int) -> Arrays:
+    def inputs(self, start: int, stop: int) -> Inputs:
         """Latents and conditions of rows [start, stop)."""
         return self.joined([(self, start, stop)])[0]
 
     @staticmethod
-    def joined(chunks: Sequence[tuple[DecodeWork, int, int]]) -> list[Arrays]:
+    def joined(chunks: Sequence[tuple[DecodeWork, int, int]]) -> list[Inputs]:
         """The inputs of rows [start, stop) of each of several works of one version, their noise made in one go."""
-        found: list[Arrays] = [{} for _ in chunks]
+        found: list[dict[str, Column]] = [{} for _ in chunks]
         for place, part in enumerate(chunks[0][0]._parts):
-            drawn = [chunk for chunk in chunks if part.name not in chunk[0]._drawing.given]
+            drawn = [chunk for chunk in chunks if chunk[0]._draws_here(part.name)]
             demands = [(work._sources[place], work._runs(start, stop)) for work, start, stop in drawn]
             numbers = iter(draw_together(demands) if demands else ())
             for inputs, (work, start, stop) in zip(found, chunks, strict=True):
-                inputs[part.name] = work._latent(part.name, start, stop, numbers)
+                if work._drawing.told:
+                    runs = work._runs(start, stop)
+                    inputs[part.name] = Drawn.of(work._sources[place], runs, work._drawing.temperature)
+                else:
+                    inputs[part.name] = work._latent(part.name, start, stop, numbers)
         for inputs, (work, start, stop) in zip(found, chunks, strict=True):
             if work._drawing.keep_latent and work.latent is not None:
                 for name, numbers_of in inputs.items():
                     work.latent[name][start:stop] = numbers_of
             inputs.update(work._drawing.read.of_run(work._first + start, work._first + stop))
-        return found
+        return list(found)
 
     def accept(self, start: int, stop: int, outputs: Arrays) -> None:
         """Keep the samples: as they are where these are all."""
@@ -181,6 +200,9 @@ class DecodeWork:
             self.x = outputs["x"]
         else:
             self.x[start:stop] = outputs["x"]
+
+    def _draws_here(self, name: str) -> bool:
+        return not self._drawing.told and name not in self._drawing.given
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         """The places of rows [start, stop) in the drawing."""

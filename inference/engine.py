@@ -7,9 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
+from inference.drawn import Column
 from model_store.signature import Operation
 
 Arrays = dict[str, np.ndarray]
+Inputs = Mapping[str, Column]
 
 
 class EngineError(RuntimeError):
@@ -37,8 +39,20 @@ class Engine(Protocol):
         """`cpu`, or `cuda:0`."""
         ...
 
-    def run(self, operation: Operation, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    @property
+    def draws(self) -> bool:
+        """Whether it takes a `Drawn`, of any number of runs, in the place of a part of the noise, and draws it itself.
+
+        It computes rows of one kind in one call: a column is all told or all given. One that does not is given arrays.
+        """
+        ...
+
+    def run(self, operation: Operation, inputs: Inputs) -> Arrays:
         """Answer one batch. Raises EngineError."""
+        ...
+
+    def prepare(self) -> None:
+        """Do what makes later calls fast; nothing where they are. Raises EngineError."""
         ...
 
     def close(self) -> None:

@@ -34,8 +34,8 @@ SCORING = 1
 _WORDS_PER_BLOCK = 4
 _PER_BLOCK = 2 * _WORDS_PER_BLOCK
 _SLICE = 1 << 15  # words worked on at once: temporaries stay in the cache
-_TURN = np.exp(2j * np.pi * np.arange(1 << 12) / (1 << 12))
-_FINE_TURN = np.exp(2j * np.pi * np.arange(1 << 12) / (1 << 24))
+TURN = np.exp(2j * np.pi * np.arange(1 << 12) / (1 << 12))
+FINE_TURN = np.exp(2j * np.pi * np.arange(1 << 12) / (1 << 24))
 
 
 class NoiseSource:
@@ -129,8 +129,8 @@ def normals(words: np.ndarray) -> np.ndarray:
         radius *= -2.0
         np.sqrt(radius, out=radius)
         angle = part.astype(np.uint32)
-        turned = _TURN[(angle >> 12) & 0xFFF]
-        turned *= _FINE_TURN[angle & 0xFFF]
+        turned = TURN[(angle >> 12) & 0xFFF]
+        turned *= FINE_TURN[angle & 0xFFF]
         turned *= radius
         pairs[begin : begin + _SLICE] = turned
     return pairs.view(np.float32)

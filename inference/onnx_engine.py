@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from inference.array_engine import ArrayEngine
-from inference.engine import Arrays, EngineError, EngineOutOfMemory
+from inference.engine import EngineError, EngineOutOfMemory, Inputs
 from model_store.signature import Operation, Signature
 
 
@@ -40,7 +40,7 @@ class OnnxEngine(ArrayEngine):
             for operation in signature.operations
         }
 
-    def compute(self, operation: Operation, feed: Arrays) -> Sequence[np.ndarray]:
+    def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """One run of the operation's session."""
         session = self._sessions.get(operation)
         if session is None:

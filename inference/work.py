@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from inference.engine import Arrays, Engine
+from inference.engine import Arrays, Engine, Inputs
 from model_store.signature import Operation
 
 Answer = TypeVar("Answer")
@@ -29,7 +29,7 @@ class Work(Protocol):
         """How many rows there are in all."""
         ...
 
-    def inputs(self, start: int, stop: int) -> Arrays:
+    def inputs(self, start: int, stop: int) -> Inputs:
         """The engine's inputs for rows [start, stop)."""
         ...
 
@@ -38,7 +38,7 @@ class Work(Protocol):
         ...
 
 
-def joined_inputs(chunks: Sequence[tuple[Work, int, int]]) -> list[Arrays]:
+def joined_inputs(chunks: Sequence[tuple[Work, int, int]]) -> list[Inputs]:
     """The inputs of rows [start, stop) of each work: by its class's `joined` where all are of one that has it.
 
     What a class can make for many works at the price of one, it offers as `joined`, with the same arguments.

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference.loaded import Loaded
-from inference.loading import load_version
+from inference.loading import Placement, load_version
 from inference.memory import give_back
 from inference.warming import warm
 from model_store.manifest import Manifest
@@ -124,9 +124,18 @@ def _parts(settings: Settings) -> Parts:
     layout = FixedShape(settings.fixed_rows) if settings.fixed_rows else Dense()
     driver = Driver(_pace(settings), on_batch, layout)
 
+    placement = Placement(
+        settings.device,
+        settings.engine_threads,
+        settings.precision,
+        settings.batch_rows,
+        settings.fixed_rows,
+        settings.fuse_s,
+    )
+
     def load(manifest: Manifest) -> Loaded:
         read = partial(store.read, manifest)
-        loaded = load_version(manifest, read, threads=settings.engine_threads, device=settings.device)
+        loaded = load_version(manifest, read, placement=placement)
         for call in warm(loaded):
             driver.learn(loaded, call.operation, call.rows, call.seconds)
         give_back()

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inference.summaries import QUANTILE_VALUES
+from model_store.manifest import Precision
 
 MEBI = 1024 * 1024
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -55,6 +56,12 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
 
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")] = "cpu"
+    precision: Annotated[
+        Precision, Field(description="of products on a card: float32, or tf32 or bf16 where a version's export allows")
+    ] = "float32"
+    fuse_s: Annotated[
+        float, Field(ge=0, description="seconds that a version may spend, on a card, on compiling programs; 0 = none")
+    ] = 30.0
     threads: Annotated[int, Field(ge=0, description="threads of the engine; 0 = one per core")] = 0
     batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call at most")] = 65_536
     call_ms: Annotated[PositiveFloat, Field(description="how long an engine call may take")] = 10.0
@@ -89,6 +96,12 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(host.strip().lower() for host in value.split(",") if host.strip())
         return value
+
+    @model_validator(mode="after")
+    def _precision_has_a_card(self) -> Settings:
+        if self.precision != "float32" and self.device == "cpu":
+            raise ValueError(f"precision: {self.precision} needs device cuda; the CPU computes in float32")
+        return self
 
     @property
     def engine_threads(self) -> int:

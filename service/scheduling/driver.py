@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from time import monotonic, perf_counter
 
-from inference.engine import Arrays, EngineLost
+from inference.engine import Arrays, EngineLost, Inputs
 from inference.loaded import Loaded
 from inference.work import Work, joined_inputs
 from model_store.signature import Operation
@@ -270,7 +270,7 @@ def _compute(batch: Batch, layout: Layout) -> _Outcome:
     return _Outcome(faults, error, started, perf_counter() - started)
 
 
-def _inputs(batch: Batch) -> tuple[dict[Chunk, Arrays], dict[Chunk, Exception]]:
+def _inputs(batch: Batch) -> tuple[dict[Chunk, Inputs], dict[Chunk, Exception]]:
     """The inputs of each chunk; where not all can be had together, one by one, and what fails for itself."""
     try:
         together = joined_inputs([(_asked(chunk.job).work, chunk.start, chunk.stop) for chunk in batch.chunks])
@@ -278,7 +278,7 @@ def _inputs(batch: Batch) -> tuple[dict[Chunk, Arrays], dict[Chunk, Exception]]:
     except Exception as failure:
         if len(batch.chunks) == 1:
             return {}, {batch.chunks[0]: failure}
-    inputs: dict[Chunk, Arrays] = {}
+    inputs: dict[Chunk, Inputs] = {}
     faults: dict[Chunk, Exception] = {}
     for chunk in batch.chunks:
         try:

@@ -4,21 +4,25 @@ A kernel may add up a row's numbers in another order when the call has another n
 another alignment in memory; the last bits of what it answers then depend on the neighbours. `Dense` lets them.
 `FixedShape` does not: every call has the same number of rows, and row r of a work always lies at a place r modulo
 `LANES`, so that the same row meets the same shape and the same alignment whatever is computed beside it.
+
+Noise that is told and noise that is given do not meet in one call: whether a row's noise is made on the device is its
+own request's business, not its neighbours'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from inference.drawing import ALIGNMENT
-from inference.engine import Arrays, Engine
+from inference.drawn import Drawn, extended, joined
+from inference.engine import Arrays, Engine, Inputs
 from model_store.signature import Operation
 
 LANES = ALIGNMENT  # float32 rows that lie so many rows apart have the same place modulo 64 bytes: one vector register
-Member = tuple[int, Arrays]
+Member = tuple[int, Inputs]
 """The first row of a chunk within its work, and the chunk's inputs."""
 
 
@@ -37,7 +41,10 @@ class Dense:
         """See Layout."""
         if len(members) == 1:
             return [engine.run(operation, members[0][1])]
-        merged = {name: np.concatenate([inputs[name] for _, inputs in members]) for name in members[0][1]}
+        return _by_kind(engine, members, lambda alike: self._call(engine, operation, alike))
+
+    def _call(self, engine: Engine, operation: Operation, members: Sequence[Member]) -> list[Arrays]:
+        merged = {name: joined([inputs[name] for _, inputs in members]) for name in members[0][1]}
         outputs = engine.run(operation, merged)
         own, start = [], 0
         for _, inputs in members:
@@ -61,24 +68,42 @@ class FixedShape:
 
     def run(self, engine: Engine, operation: Operation, members: Sequence[Member]) -> list[Arrays]:
         """See Layout."""
-        places, sources, spans, end, total = [], [], [], 0, 0
-        for start, inputs in members:
+        return _by_kind(engine, members, lambda alike: self._calls(engine, operation, alike))
+
+    def _calls(self, engine: Engine, operation: Operation, members: Sequence[Member]) -> list[Arrays]:
+        lanes: list[Inputs] = []
+        spans, end = [], 0
+        for place, (start, inputs) in enumerate(members):
             count, front = _rows(inputs), start % LANES
-            lanes = -(-(front + count) // LANES) * LANES
-            places.append(total + np.clip(np.arange(lanes) - front, 0, count - 1))
+            last = LANES if place < len(members) - 1 else self.rows
             spans.append((end + front, end + front + count))
-            end, total = end + lanes, total + count
-            sources.append(inputs)
-        places.append(np.zeros(-end % self.rows, np.int64))
-        rows = np.concatenate(places)
-        merged = {name: np.concatenate([inputs[name] for inputs in sources])[rows] for name in sources[0]}
+            back = -(end + front + count) % last
+            lanes.append({name: extended(column, front, back) for name, column in inputs.items()})
+            end += front + count + back
+        merged = {name: joined([inputs[name] for inputs in lanes]) for name in lanes[0]}
         calls = [
-            engine.run(operation, {name: array[first : first + self.rows] for name, array in merged.items()})
-            for first in range(0, len(rows), self.rows)
+            engine.run(operation, {name: column[first : first + self.rows] for name, column in merged.items()})
+            for first in range(0, end, self.rows)
         ]
         outputs = {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
         return [{name: array[first:last] for name, array in outputs.items()} for first, last in spans]
 
 
-def _rows(inputs: Arrays) -> int:
+def _by_kind(
+    engine: Engine, members: Sequence[Member], run: Callable[[Sequence[Member]], list[Arrays]]
+) -> list[Arrays]:
+    """`run` of all members, or where some columns are told and some given, of those that are alike; in order."""
+    if not engine.draws:
+        return run(members)
+    kinds: dict[tuple[bool, ...], list[int]] = {}
+    for place, (_, inputs) in enumerate(members):
+        kinds.setdefault(tuple(isinstance(column, Drawn) for column in inputs.values()), []).append(place)
+    answers: list[Arrays] = [{} for _ in members]
+    for places in kinds.values():
+        for place, own in zip(places, run([members[place] for place in places]), strict=True):
+            answers[place] = own
+    return answers
+
+
+def _rows(inputs: Inputs) -> int:
     return len(next(iter(inputs.values())))

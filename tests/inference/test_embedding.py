@@ -35,6 +35,7 @@ class Watched:
     """An engine that notes how many rows each of its calls had, and which inputs."""
 
     device = "cpu"
+    draws = False
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

@@ -47,6 +47,7 @@ class Gate:
     """An engine that can be held, counts its calls, and fails where a row is `poison`."""
 
     device = "cpu"
+    draws = False
 
     def __init__(self, poison: float = FAR, error: type[EngineError] = EngineError) -> None:
         self.engine = handmade.unconditional().load().engine

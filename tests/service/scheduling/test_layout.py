@@ -20,6 +20,7 @@ class Places:
     """Answers each row with its value, its place modulo LANES, and the size of its call."""
 
     device = "cpu"
+    draws = False
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
