@@ -146,6 +146,18 @@ def test_neither_neighbours_nor_chunks_change_a_bit(
     np.testing.assert_array_equal(together[4], 1 + 2 * asked[4].latent["z"])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_members_of_both_kinds_are_answered_in_their_order(engine: Draws, loaded: Loaded, layout: Layout) -> None:
+    told, given = work(loaded, BIG, 4), work(loaded, 30, 4)
+    members = [(7, told.inputs(7, 60)), (3, given.inputs(3, 30)), (90, told.inputs(90, 100))]
+    answers = [own["x"] for own in layout.run(engine, "decode", members)]
+    z = 1 + 2 * engine.generator.numbers(told.inputs(0, 100)["z"])
+    np.testing.assert_array_equal(answers[0], z[7:60])
+    np.testing.assert_allclose(answers[1], z[3:30], rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(answers[2], z[90:])
+    assert [kind for kind, _ in engine.calls] == ["told", "given"]
+
+
 def test_what_is_drawn_is_the_documented_noise(loaded: Loaded) -> None:
     plain = handmade.unconditional().load()
     given = answer(plain.engine, sample(plain, num_samples=BIG, seed=9)).samples
