@@ -10,28 +10,34 @@ import torch
 
 from benchmarks.gpu.models import conditional_spline, perturb, wide_models
 from benchmarks.gpu.plan import Plan, Row
-from benchmarks.gpu.subject import ENGINES, feed, loaded_on, store_of
+from benchmarks.gpu.subject import ENGINES, feed, loaded_on, precisions, store_of
 from flows.functions import Function, functions
 from flows.models.base import Model
 from inference.engine import Arrays
+from model_store import Store
+from model_store.manifest import Precision
 
 BATCHES = (1, 7, 256)
 
 
 def measure(plan: Plan) -> list[Row]:
-    """One row per model, engine and operation: the largest error relative to 1 + |value|."""
+    """One row per model, engine, precision and operation: the largest error relative to 1 + |value|."""
     rows: list[Row] = []
     for name, model in {**wide_models(plan.sizes), "spline": perturb(conditional_spline())}.items():
         store = store_of(plan, name, model)
         exact = functions(copy.deepcopy(model).double())
-        for engine in ENGINES:
-            loaded = loaded_on(plan, store, name, engine)
+        runs: list[tuple[str, Precision]] = [(ENGINES[0], "float32")]
+        runs += [(ENGINES[1], precision) for precision in precisions(Store.open(store).resolve(name))]
+        for engine, precision in runs:
+            loaded = loaded_on(plan, store, name, engine, precision)
             for operation in loaded.signature.operations:
                 errors = []
                 for batch in BATCHES:
                     arrays = feed(loaded.signature, operation, batch, seed=batch)
                     errors.append(error_of(loaded.engine.run(operation, arrays), in_double(exact[operation], arrays)))
-                rows.append({"model": name, "engine": engine, "operation": operation, "error": float(np.max(errors))})
+                worst = float(np.max(errors))
+                named = {"model": name, "engine": engine, "precision": precision, "operation": operation}
+                rows.append(named | {"error": worst})
             loaded.close()
     return rows
 

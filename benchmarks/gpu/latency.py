@@ -10,7 +10,7 @@ from benchmarks.gpu.models import MIXTURE, wide_models
 from benchmarks.gpu.plan import Plan, Row
 from benchmarks.gpu.subject import ENGINES, feed, loaded_on, store_of
 from benchmarks.gpu.timing import latencies
-from inference.engine import Arrays
+from inference.engine import Inputs
 from inference.loaded import Loaded
 from model_store.signature import Operation
 
@@ -33,6 +33,6 @@ def measure(plan: Plan) -> list[Row]:
     return rows
 
 
-def call_of(loaded: Loaded, operation: Operation, arrays: Arrays) -> Callable[[], object]:
+def call_of(loaded: Loaded, operation: Operation, inputs: Inputs) -> Callable[[], object]:
     """One engine call as a function without arguments."""
-    return lambda: loaded.engine.run(operation, arrays)
+    return lambda: loaded.engine.run(operation, inputs)

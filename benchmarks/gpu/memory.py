@@ -1,15 +1,17 @@
-"""What a version takes of the device's memory: at rest after loading, and at the largest batch."""
+"""What a version takes of the device's memory: at rest after loading, warm, and at a large batch."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from benchmarks.gpu.models import MIXTURE, wide_models
 from benchmarks.gpu.plan import Plan, Row
-from benchmarks.gpu.subject import feed, store_of, torch_device
-from inference.loading import load
+from benchmarks.gpu.subject import feed, on_torch, store_of
+from inference.loading import load_version
+from inference.warming import warm
 from model_store import Store
 
 _PRETRAINED = Path(__file__).parents[2] / "pretrained"
@@ -33,17 +35,18 @@ def measure(plan: Plan) -> list[Row]:
 
 def _version(plan: Plan, store: Store, name: str, batch: int) -> Row:
     before = _counted(plan, reset=True)["allocated_mib"]
-    loaded = load(store, name, device=torch_device(plan))
+    manifest = store.resolve(name)
+    loaded = load_version(manifest, partial(store.read, manifest), placement=on_torch(plan))
     at_rest = _counted(plan)
-    for operation in loaded.signature.operations:
-        loaded.engine.run(operation, feed(loaded.signature, operation, 1))
-    warm = _counted(plan)["allocated_mib"]
+    for _ in warm(loaded):
+        pass
+    warmed = _counted(plan)["allocated_mib"]
     rows = batch if loaded.signature.embedding is None else batch // 16
     loaded.engine.run("decode", feed(loaded.signature, "decode", rows))
     used = _counted(plan)
     weights = loaded.manifest.file("weights.safetensors")
     row: Row = {"version": f"{name}@{loaded.version}", "weights_mib": (weights.size if weights else 0) / _MIB}
-    row |= {"loaded_mib": at_rest["allocated_mib"] - before, "warm_mib": warm - before, "rows": rows}
+    row |= {"loaded_mib": at_rest["allocated_mib"] - before, "warm_mib": warmed - before, "rows": rows}
     row |= {"allocated_mib": used["allocated_mib"] - before, "peak_mib": used["peak_mib"] - before}
     row["reserved_mib"] = used["reserved_mib"]
     loaded.close()

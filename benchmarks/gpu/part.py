@@ -7,6 +7,8 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
+import torch
+
 from benchmarks.gpu.kept import Kept, facts_here, write
 from benchmarks.gpu.plan import Plan
 
@@ -18,9 +20,12 @@ PARTS: dict[str, tuple[str, ...]] = {
     "peers-affine": ("peers", "affine"),
     "peers-spline": ("peers", "spline"),
     "peers-wide": ("peers", "wide"),
+    "noise": ("noise",),
     "http": ("http",),
+    "training": ("train",),
     "memory": ("memory",),
 }
+OF_A_DEVICE = ("noise", "training")  # whose `measure(device)` needs no more of the plan
 
 
 def run(plan: Plan, part: str) -> Kept:
@@ -28,7 +33,8 @@ def run(plan: Plan, part: str) -> Kept:
     module, *rest = PARTS[part]
     facts = facts_here(plan)
     try:
-        rows = import_module(f"benchmarks.gpu.{module}").measure(plan, *rest)
+        given = torch.device(plan.device) if part in OF_A_DEVICE else plan
+        rows = import_module(f"benchmarks.gpu.{module}").measure(given, *rest)
     except Exception as error:
         traceback.print_exc()
         said = str(error).strip().splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ from benchmarks.serving.subject import version_of
 from flows.models.base import Model
 from inference.engine import Arrays
 from inference.loaded import Loaded
-from inference.loading import load
-from model_store import Store
+from inference.loading import Placement, load_version
+from inference.warming import warm
+from model_store import Manifest, Store
+from model_store.manifest import Precision
 from model_store.signature import ArraySpec, Operation, Signature
+from service.settings import Settings
 
 ENGINES = ("ONNX Runtime", "torch")
 
@@ -28,15 +32,27 @@ def store_of(plan: Plan, name: str, model: Model, folder_name: str | None = None
     return folder
 
 
-def loaded_on(plan: Plan, store: Path, name: str, engine: str) -> Loaded:
-    """The version in one of ENGINES: ONNX Runtime is on the CPU, torch on the plan's device."""
-    device = "cpu" if engine == ENGINES[0] else torch_device(plan)
-    return load(Store.open(store), name, device=device)
+def loaded_on(plan: Plan, store: Path, name: str, engine: str, precision: Precision = "float32") -> Loaded:
+    """The version in one of ENGINES, warm as in the service: ONNX Runtime on the CPU, torch on the plan's device."""
+    opened = Store.open(store)
+    manifest = opened.resolve(name)
+    placement = on_torch(plan, precision) if engine == ENGINES[1] else Placement()
+    loaded = load_version(manifest, partial(opened.read, manifest), placement=placement)
+    for _ in warm(loaded):
+        pass
+    return loaded
 
 
-def torch_device(plan: Plan) -> str:
-    """How the torch engine is asked for: `cpu` alone would mean ONNX Runtime."""
-    return plan.device if plan.card else "cpu:0"
+def on_torch(plan: Plan, precision: Precision = "float32") -> Placement:
+    """The torch engine on the plan's device (`cpu` alone would mean ONNX Runtime), compiling as the service may."""
+    if not plan.card:
+        return Placement(device="cpu:0", precision=precision)
+    return Placement(device=plan.device, precision=precision, fuse_seconds=Settings.model_fields["fuse_s"].default)
+
+
+def precisions(manifest: Manifest) -> tuple[Precision, ...]:
+    """Those that the version may be served in."""
+    return ("float32", *manifest.precision_errors)
 
 
 def feed(signature: Signature, operation: Operation, rows: int, seed: int = 0) -> Arrays:

@@ -53,6 +53,7 @@ def version_of(name: str, model: Model, recipe: str) -> tuple[Draft, dict[str, b
         family=model.config.family,
         parameters=exported.parameters,
         graph_errors=exported.graph_errors,
+        precision_errors=exported.precision_errors,
         probe=exported.probe,
         lineage=Lineage(recipe=recipe, seed=0, data_digest="", code_version=code_version()),
     )

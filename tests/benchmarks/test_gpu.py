@@ -43,7 +43,9 @@ def _parts(latency_us: float = 140.0, call_s: float = 0.125, http_s: float = 9.0
     cell: Row = {"configuration": "affine", "operation": "score", "notes": {"FrEIA": "not there"}, "floor": 1e-6}
     seconds = {"condflow": 1e-4, "zuko, eager": 2e-3, "zuko, compiled": 6e-4, "zuko, compiled, CUDA graphs": 3e-4}
     return {
-        "check": [{"model": "mixture", "engine": "torch", "operation": "decode", "error": 1e-5}],
+        "check": [
+            {"model": "mixture", "engine": "torch", "precision": "float32", "operation": "decode", "error": 1e-5}
+        ],
         "latency": [{"engine": "torch", **latency}, {"engine": "ONNX Runtime", **latency}],
         "throughput": [rates, _call(call_s), _call(call_s / 2, 2**6), _call(0.11, precision="bf16")],
         "peers-affine": [
@@ -107,7 +109,8 @@ def test_a_cpu_has_no_goals() -> None:
 
 
 def test_what_is_not_finite_reaches_no_goal() -> None:
-    rows = [{"model": "m", "engine": "torch", "operation": "decode", "error": e} for e in (1e-6, float("nan"), 1e-7)]
+    named = {"model": "m", "engine": "torch", "precision": "float32", "operation": "decode"}
+    rows = [named | {"error": e} for e in (1e-6, float("nan"), 1e-7)]
     (figure,) = figures({"check": rows}, card=True)
     assert figure.reached is False
 
