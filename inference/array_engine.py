@@ -17,6 +17,8 @@ class ArrayEngine(ABC):
     """An engine of `signature`; subclasses say how one operation is computed on arrays in the signature's order."""
 
     device: str
+    bytes: int = 0
+    """What it takes of the device's memory between two runs."""
     draws = False
 
     def __init__(self, signature: Signature) -> None:

@@ -1,6 +1,6 @@
 """The generator of `inference.noise` in torch: the same words, drawn where they are used.
 
-Imported by the torch engine alone. Every shape follows from the arguments, nothing is decided by data and nothing is
+Imported by the engine for CUDA alone. Every shape follows from the arguments, nothing is decided by data and nothing is
 read back, so that a CUDA graph may hold it and a compiler may fuse it.
 
 What it costs: a block of eight numbers takes ten rounds of two 64-bit products. torch has no upper half of a product,

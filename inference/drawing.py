@@ -155,6 +155,7 @@ class DecodeWork:
         self._first, self._drawing, self._count = first, drawing, drawing.read.each
         signature = drawing.loaded.signature
         self._parts, self._data = signature.latent, signature.data
+        self._told = drawing.told
         self._sources = sources(drawing.seed, SAMPLING, signature.latent)
 
     @cached_property
@@ -178,11 +179,11 @@ class DecodeWork:
         """The inputs of rows [start, stop) of each of several works of one version, their noise made in one go."""
         found: list[dict[str, Column]] = [{} for _ in chunks]
         for place, part in enumerate(chunks[0][0]._parts):
-            drawn = [chunk for chunk in chunks if chunk[0]._draws_here(part.name)]
+            drawn = [chunk for chunk in chunks if not (chunk[0]._told or part.name in chunk[0]._drawing.given)]
             demands = [(work._sources[place], work._runs(start, stop)) for work, start, stop in drawn]
             numbers = iter(draw_together(demands) if demands else ())
             for inputs, (work, start, stop) in zip(found, chunks, strict=True):
-                if work._drawing.told:
+                if work._told:
                     runs = work._runs(start, stop)
                     inputs[part.name] = Drawn.of(work._sources[place], runs, work._drawing.temperature)
                 else:
@@ -200,9 +201,6 @@ class DecodeWork:
             self.x = outputs["x"]
         else:
             self.x[start:stop] = outputs["x"]
-
-    def _draws_here(self, name: str) -> bool:
-        return not self._drawing.told and name not in self._drawing.given
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         """The places of rows [start, stop) in the drawing."""

@@ -115,14 +115,8 @@ Column = np.ndarray | Drawn
 def joined(columns: Sequence[Column]) -> Column:
     """One after the other. Raises TypeError where some are told and some given."""
     told = [column for column in columns if isinstance(column, Drawn)]
-    given = [column for column in columns if not isinstance(column, Drawn)]
-    if told and given:
+    if not told:
+        return np.concatenate(columns)  # type: ignore[arg-type]
+    if len(told) < len(columns):
         raise TypeError("expected columns that are all told, or all given")
-    return Drawn.joined(told) if told else np.concatenate(given)
-
-
-def extended(column: Column, front: int, back: int) -> Column:
-    """So many rows more before and after it, of numbers that may stand there."""
-    if isinstance(column, Drawn):
-        return column.extended(front, back)
-    return column[np.clip(np.arange(-front, len(column) + back), 0, len(column) - 1)]
+    return Drawn.joined(told)

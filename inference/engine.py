@@ -40,6 +40,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def bytes(self) -> int:
+        """What it takes of the device's memory between two runs."""
+        ...
+
+    @property
     def draws(self) -> bool:
         """Whether it takes a `Drawn`, of any number of runs, in the place of a part of the noise, and draws it itself.
 

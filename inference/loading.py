@@ -250,6 +250,8 @@ def _check_probe(
         raise SignatureMismatch(f"{operation} has inputs {sorted(names)}, expected {signature.inputs(operation)}", path)
     try:
         got = engine.run(operation, {name: probe.array(prefix + name) for name in names})
+    except (EngineOutOfMemory, EngineLost):
+        raise
     except EngineError as error:
         raise ProbeFailed(str(error), path) from error
     for name in signature.outputs(operation):

@@ -39,6 +39,7 @@ class OnnxEngine(ArrayEngine):
             operation: _session(graphs[operation], weights.get(operation, {}), threads)
             for operation in signature.operations
         }
+        self.bytes = sum(array.nbytes for tensors in weights.values() for array in tensors.values())
 
     def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """One run of the operation's session."""

@@ -96,29 +96,25 @@ class TorchEngine(ArrayEngine):
             self._fields = Fields(signature, DeviceNoise(lane.device))
             ours: dict[Operation, Function] = {operation: named[operation] for operation in signature.operations}
             buckets = {operation: self._fields.buckets(operation, most_rows, fixed_rows) for operation in ours}
-            self._programs: Programs | None = Programs(self._fields, ours, lane, buckets, fusion)
+            programs = Programs(self._fields, ours, lane, buckets, fusion)
             self._slots = [lane.slot() for _ in range(SLOTS)]
         except (RuntimeError, MemoryError) as error:
             raise outcome(error, "building") from error
+        self._programs: Programs | None = programs
         self.device, self._lane, self._lost = str(lane.device), lane, False
         self._free: SimpleQueue[Slot] = SimpleQueue()
         for slot in self._slots:
             self._free.put(slot)
         self._weight_bytes = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+        self._measure(programs)
         condition = signature.condition
         self._classes = len(condition.classes) if isinstance(condition, LabelCondition) else None
 
-    @property
-    def bytes(self) -> int:
-        """What the version takes on its device: weights, fixed buffers, what is captured, room for batches."""
-        programs = self._programs
-        if programs is None:
-            return 0
-        return self._weight_bytes + programs.nbytes + sum(slot.nbytes for slot in self._slots)
-
     def prepare(self) -> None:
         """Capture the commonest programs, and fuse those that it makes faster, in bounded time. Raises EngineError."""
-        self._running().prepare()
+        programs = self._running()
+        programs.prepare()
+        self._measure(programs)
 
     def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """The batch in slices, each padded to a bucket. Raises EngineError and its subclasses."""
@@ -139,15 +135,25 @@ class TorchEngine(ArrayEngine):
             finally:
                 self._free.put(slot)
             programs.buckets[operation].went_well(key.bucket)
+        self._measure(programs)
         return outputs
 
     def close(self) -> None:
         """Drop the model. Idempotent; a run in progress ends well."""
-        programs, self._programs, self._slots = self._programs, None, []
-        if programs is not None and not self._lost:
+        programs, self._programs, self._slots, self.bytes = self._programs, None, [], 0
+        if programs is None:
+            return
+        with self._lane.lock:
+            while not self._free.empty():  # a slot in use goes with the run that has it
+                self._free.get()
+        if not self._lost:
             programs.forget()
             del programs
             self._lane.close()
+
+    def _measure(self, programs: Programs) -> None:
+        """`bytes`: what the version takes on its device, that is weights, fixed buffers, captured programs, slots."""
+        self.bytes = self._weight_bytes + programs.nbytes + sum(slot.nbytes for slot in self._slots)
 
     def _running(self) -> Programs:
         programs = self._programs

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     ] = "float32"
     fuse_s: Annotated[
         float, Field(ge=0, description="seconds that a version may spend, on a card, on compiling programs; 0 = none")
-    ] = 30.0
+    ] = 10.0
     threads: Annotated[int, Field(ge=0, description="threads of the engine; 0 = one per core")] = 0
     batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call at most")] = 65_536
     call_ms: Annotated[PositiveFloat, Field(description="how long an engine call may take")] = 10.0

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -21,10 +23,9 @@ DIRECT_BYTES = 64 * 1024  # in and out together: what a PCIe bus moves in the ti
 WARM_RUNS = 3  # before a capture: libraries choose kernels and take workspaces in the first ones
 STREAMS_PER_DEVICE = 4
 
-TRACING = threading.Lock()
-"""Model code runs in Python, eagerly or under capture, in one thread at a time, and so does what waits for a whole
-device or frees its cached memory: torch allows one capture in a process, and CUDA nothing of the kind beside it.
-Taken after a lane's `lock`, never before it."""
+_ALONE = threading.Lock()
+"""Held by who captures, compiles, loads, waits for a whole device, or frees its cached memory: torch allows one capture
+in a process, and CUDA nothing of the kind beside it. Taken before a lane's `lock`, never after it."""
 
 
 @dataclass(eq=False)
@@ -103,7 +104,7 @@ class CardLane(Lane):
 
     def place(self, model: nn.Module) -> None:
         """See Lane."""
-        with TRACING, torch.cuda.device(self.device):
+        with _ALONE, torch.cuda.device(self.device):
             model.to(self.device)
             torch.cuda.current_stream().synchronize()
 
@@ -121,13 +122,17 @@ class CardLane(Lane):
     def reserve(self, slot: Slot, inward: int, outward: int) -> None:
         """See Lane."""
         assert isinstance(slot, CardSlot)
-        if not slot.holds(inward, outward):
-            slot.inward, slot.outward = _pinned(inward), _pinned(outward)
+        beside = inward + outward > DIRECT_BYTES
         near = slot.near_in.numel() >= inward and slot.near_out.numel() >= outward
-        if inward + outward > DIRECT_BYTES and not near:
-            with self.lock, torch.cuda.stream(self._streams.compute):
+        if slot.holds(inward, outward) and (near or not beside):
+            return
+        compute = self._streams.compute
+        with self.lock, torch.cuda.stream(compute):  # what is freed is noted on streams: none of them may be captured
+            if not slot.holds(inward, outward):
+                slot.inward, slot.outward = _pinned(inward), _pinned(outward)
+            if beside and not near:
                 slot.near_in, slot.near_out = self._near(inward), self._near(outward)
-                self._streams.compute.synchronize()  # whoever had this memory before is done with it
+                compute.synchronize()  # whoever had this memory before is done with it
 
     def exchange(self, slot: Slot, inward: Tensor, outward: Tensor, call: Step) -> None:
         """See Lane."""
@@ -165,16 +170,27 @@ class CardLane(Lane):
 
     def eager(self, step: Step) -> None:
         """See Lane."""
-        with TRACING, float32_products(tf32=self._tf32), torch.no_grad():
+        with float32_products(tf32=self._tf32), torch.no_grad():
             step()
 
-    def capture(self, step: Step) -> Step | None:
+    @contextmanager
+    def alone(self, *, wait: bool) -> Iterator[bool]:
+        """See Lane."""
+        granted = _ALONE.acquire(blocking=wait)
+        try:
+            yield granted
+        finally:
+            if granted:
+                _ALONE.release()
+
+    def capture(self, step: Step, inward: Tensor) -> Step | None:
         """A CUDA graph of `step`, whose memory is in one pool with those of the version's other graphs.
 
         They may share it since they run one at a time, and nothing that one leaves there is read after the next.
         """
         compute = self._streams.compute
         with torch.cuda.stream(compute):
+            inward.zero_()  # in line: the batch before may still be computing
             for _ in range(WARM_RUNS):
                 self.eager(step)
         compute.synchronize()
@@ -182,7 +198,6 @@ class CardLane(Lane):
             return None
         graph = torch.cuda.CUDAGraph()
         with (
-            TRACING,
             float32_products(tf32=self._tf32),
             torch.no_grad(),
             torch.cuda.device(self.device),
@@ -211,7 +226,7 @@ class CardLane(Lane):
 
     def release(self) -> None:
         """See Lane."""
-        with self.lock, TRACING, torch.cuda.device(self.device):
+        with _ALONE, self.lock, torch.cuda.device(self.device):
             self.settle()
             torch.cuda.empty_cache()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -70,8 +71,18 @@ class Lane(ABC):
         """Call `step` in Python. `lock` is held."""
 
     @abstractmethod
-    def capture(self, step: Step) -> Step | None:
-        """What does the same as `step` faster, if there is such a thing. Calls it. `lock` is held."""
+    def alone(self, *, wait: bool) -> AbstractContextManager[bool]:
+        """What nobody else in the process does meanwhile; False: somebody does, and it was not to be waited for.
+
+        Entered before `lock`, never while that is held.
+        """
+
+    @abstractmethod
+    def capture(self, step: Step, inward: Tensor) -> Step | None:
+        """What does the same as `step` faster, if there is such a thing. Calls it, with `inward` all zero.
+
+        `lock` is held, `alone`.
+        """
 
     @abstractmethod
     def settle(self) -> None:
@@ -83,7 +94,7 @@ class Lane(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Give memory back that nothing uses. `lock` is not held."""
+        """Give memory back that nothing uses. Neither is `lock` held, nor `alone`."""
 
     @abstractmethod
     def close(self) -> None:
@@ -132,9 +143,15 @@ class HostLane(Lane):
         with torch.no_grad():
             step()
 
-    def capture(self, step: Step) -> None:
+    def alone(self, *, wait: bool) -> AbstractContextManager[bool]:
+        """There is nothing that disturbs."""
+        return nullcontext(True)
+
+    def capture(self, step: Step, inward: Tensor) -> Step | None:
         """There is none; it shows whether it runs."""
+        inward.zero_()
         self.eager(step)
+        return None
 
     def settle(self) -> None:
         """It is done."""

@@ -87,15 +87,14 @@ class Program:
             result[:] = array[: len(result)]
 
     def capture(self) -> None:
-        """Let the lane capture it, on inputs that are all zero; what cannot be captured is called in Python.
+        """Let the lane capture it; what cannot be captured is called in Python.
 
-        The lane's lock is held. Raises EngineOutOfMemory and EngineLost.
+        The lane's lock is held, alone. Raises EngineOutOfMemory and EngineLost.
         """
         if self.captured:
             return
-        self._fixed_in.zero_()
         try:
-            self._replay = self._lane.capture(self.step)
+            self._replay = self._lane.capture(self.step, self._fixed_in)
         except Exception as error:
             found = outcome(error, self.name)
             if isinstance(found, EngineOutOfMemory | EngineLost):

@@ -62,13 +62,17 @@ class Programs:
         self.buckets = buckets
         self._lock = threading.Lock()
         self._made: dict[Key, Program] = {}
+        self._nbytes: int | None = None
         inward, outward = fields.most_bytes({name: own.largest for name, own in buckets.items()}, RUNS[-1])
         self._fixed = lane.fixed(inward), lane.fixed(outward)
 
     @property
     def nbytes(self) -> int:
         """Device memory of the fixed buffers, and of what was captured."""
-        return sum(buffer.numel() for buffer in self._fixed) + self._lane.pool_bytes
+        known = self._nbytes
+        if known is None:
+            known = self._nbytes = sum(buffer.numel() for buffer in self._fixed) + self._lane.pool_bytes
+        return known
 
     def slices(self, operation: Operation, values: list[Column]) -> Iterator[tuple[int, int, Key]]:
         """(start, stop, key) of each program call of a batch, in order."""
@@ -83,7 +87,7 @@ class Programs:
             start = stop
 
     def get(self, key: Key) -> Program:
-        """The program for a call; captured when it is asked for the second time.
+        """The program for a call; captured when it is asked for the second time, or later where that would wait.
 
         What is asked for once is computed sooner than it is captured.
         """
@@ -93,21 +97,30 @@ class Programs:
                 program = self._made[key] = self._make(key)
             program.calls += 1
         if program.calls > 1 and not program.captured:
-            with self._lane.lock:
-                program.capture()
+            with self._lane.alone(wait=False) as granted:
+                if granted:
+                    with self._lane.lock:
+                        program.capture()
+                    self._nbytes = None
         return program
 
     def prepare(self, seconds: float = WARM_SECONDS) -> None:
-        """Capture, and try to fuse, what there is time for, the commonest batch sizes first.
+        """Capture what there is time for, the commonest batch sizes first; then fuse what the compiler has time for.
 
         Where memory runs out, the operation's buckets shrink, as they do later. Raises EngineError where nothing works.
         """
         ends = monotonic() + seconds
+        captured = []
         for key in self._commonest_first():
             if monotonic() > ends:
-                return
-            if key.bucket <= self.buckets[key.operation].largest:
-                self._prepare(key)
+                break
+            if key.bucket <= self.buckets[key.operation].largest and self._capture(key):
+                captured.append(key)
+        for key in captured if self._fusion is not None else ():
+            assert self._fusion is not None
+            if not self._fusion.has_time:
+                break
+            self._fuse(key, self._fusion)
 
     def failed(self, key: Key, error: EngineError) -> None:
         """After a call failed: where memory ran out, halve the operation's rows and release what can be made again."""
@@ -117,11 +130,12 @@ class Programs:
             self._lane.release()
 
     def forget(self) -> None:
-        """Free what was captured, and make anew what was fused; calls in progress end well."""
+        """Free what was captured; calls in progress end well."""
         with self._lock, self._lane.lock:
             self._lane.settle()
             for program in self._made.values():
                 program.forget()
+            self._nbytes = None
 
     def _commonest_first(self) -> Iterator[Key]:
         """By rank of the batch size; the largest also with its noise told, which is how long draws come."""
@@ -135,34 +149,38 @@ class Programs:
                 if operation == "decode" and bucket == self.buckets[operation].largest:
                     yield Key(operation, bucket, told)
 
-    def _prepare(self, key: Key) -> None:
+    def _capture(self, key: Key) -> bool:
+        """Whether memory sufficed."""
         program = self._make(key)
         try:
-            with self._lane.lock:
+            with self._lane.alone(wait=True), self._lane.lock:
                 program.capture()
         except EngineError as error:
             self.failed(key, error)
             if isinstance(error, EngineOutOfMemory) and key.bucket > 1:
-                return
+                return False
             raise
-        if self._fusion is not None and self._fusion.has_time:
-            program = self._faster(program, key, self._fusion)
         with self._lock:
             self._made[key] = program
+            self._nbytes = None
+        return True
 
-    def _faster(self, plain: Program, key: Key, fusion: Fusion) -> Program:
-        """`plain`, or the same fused, whichever takes less; what cannot be compiled stays as it is."""
+    def _fuse(self, key: Key, fusion: Fusion) -> None:
+        """Take the fused program where it is the faster one; what cannot be compiled stays as it is."""
+        plain = self._made[key]
         try:
             fused = self._make(key, fusion)
-            with self._lane.lock:
+            with self._lane.alone(wait=True), self._lane.lock:
                 fused.capture()
                 better = worth_it(self._lane.seconds(plain.call), self._lane.seconds(fused.call))
         except Exception as error:
             if isinstance(found := outcome(error, f"{key}, fused"), EngineLost):
                 raise found from error
             _log.warning("not fused: %s", found)
-            return plain
-        return fused if better else plain
+            return
+        with self._lock:
+            self._made[key] = fused if better else plain
+            self._nbytes = None
 
     def _make(self, key: Key, fusion: Fusion | None = None) -> Program:
         feeders = self._fields.feeders(key.operation, key.bucket, key.runs)

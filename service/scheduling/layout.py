@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from inference.drawing import ALIGNMENT
-from inference.drawn import Drawn, extended, joined
+from inference.drawn import Column, Drawn, joined
 from inference.engine import Arrays, Engine, Inputs
 from model_store.signature import Operation
 
@@ -71,16 +71,17 @@ class FixedShape:
         return _by_kind(engine, members, lambda alike: self._calls(engine, operation, alike))
 
     def _calls(self, engine: Engine, operation: Operation, members: Sequence[Member]) -> list[Arrays]:
-        lanes: list[Inputs] = []
-        spans, end = [], 0
+        places, sources, spans, gaps, end, total = [], [], [], [], 0, 0
         for place, (start, inputs) in enumerate(members):
             count, front = _rows(inputs), start % LANES
-            last = LANES if place < len(members) - 1 else self.rows
             spans.append((end + front, end + front + count))
-            back = -(end + front + count) % last
-            lanes.append({name: extended(column, front, back) for name, column in inputs.items()})
-            end += front + count + back
-        merged = {name: joined([inputs[name] for inputs in lanes]) for name in lanes[0]}
+            last = LANES if place < len(members) - 1 else self.rows
+            gaps.append((front, -(end + front + count) % last))
+            places.append(total + np.clip(np.arange(-front, count + gaps[-1][1]), 0, count - 1))
+            end, total = end + len(places[-1]), total + count
+            sources.append(inputs)
+        rows = np.concatenate(places)
+        merged = {name: _laid([inputs[name] for inputs in sources], gaps, rows) for name in sources[0]}
         calls = [
             engine.run(operation, {name: column[first : first + self.rows] for name, column in merged.items()})
             for first in range(0, end, self.rows)
@@ -103,6 +104,15 @@ def _by_kind(
         for place, own in zip(places, run([members[place] for place in places]), strict=True):
             answers[place] = own
     return answers
+
+
+def _laid(columns: Sequence[Column], gaps: Sequence[tuple[int, int]], rows: np.ndarray) -> Column:
+    """The columns one after the other with room before and after each: for `rows` of them all, or told so."""
+    merged = joined(columns)
+    if not isinstance(merged, Drawn):
+        return merged[rows]
+    told = [column for column in columns if isinstance(column, Drawn)]
+    return Drawn.joined([column.extended(front, back) for column, (front, back) in zip(told, gaps, strict=True)])
 
 
 def _rows(inputs: Inputs) -> int:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.drawn import Column, Drawn, extended, joined
+from inference.drawn import Drawn, joined
 from inference.noise import SAMPLING, SCORING, NoiseSource, Run
 from model_store.signature import Part
 from tests.inference import handmade
@@ -80,12 +80,9 @@ def test_rows_one_by_one_are_not_to_be_had_in_steps() -> None:
 
 @given(column=columns(), front=st.integers(0, 20), back=st.integers(0, 20))
 def test_extended(column: Asked, front: int, back: int) -> None:
-    kinds: list[Column] = [column.told, column.given] if len(column.given) else [column.told]
-    for kind in kinds:
-        more = extended(kind, front, back)
-        numbers = more.numbers() if isinstance(more, Drawn) else more
-        assert len(numbers) == front + len(column.given) + back
-        np.testing.assert_array_equal(numbers[front : len(numbers) - back], column.given)
+    numbers = column.told.extended(front, back).numbers()
+    assert len(numbers) == front + len(column.given) + back
+    np.testing.assert_array_equal(numbers[front : len(numbers) - back], column.given)
 
 
 def test_an_engine_that_does_not_draw_is_given_the_numbers() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -72,3 +74,31 @@ def test_products_are_exact_inside_and_as_before_outside() -> None:
             assert (matmul.allow_tf32, cudnn.allow_tf32) == (tf32, tf32)
             raise KeyError
         assert (matmul.allow_tf32, cudnn.allow_tf32) == before
+
+
+def test_who_wants_other_products_waits_and_who_wants_the_same_does_not() -> None:
+    cudnn = torch.backends.cudnn
+    before, seen = cudnn.allow_tf32, []
+    entered, leave = threading.Event(), threading.Event()
+
+    def exact() -> None:
+        with float32_products(tf32=False):
+            entered.set()
+            leave.wait()
+            seen.append(("exact", cudnn.allow_tf32))
+
+    def fast() -> None:
+        with float32_products(tf32=True):
+            seen.append(("fast", cudnn.allow_tf32))
+
+    threads = [threading.Thread(target=exact), threading.Thread(target=fast)]
+    threads[0].start()
+    entered.wait()
+    threads[1].start()
+    with float32_products(tf32=False):
+        leave.set()
+        threads[0].join()
+        assert not cudnn.allow_tf32
+    threads[1].join()
+    assert seen == [("exact", False), ("fast", True)]
+    assert cudnn.allow_tf32 == before

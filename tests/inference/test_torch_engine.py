@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -149,6 +151,23 @@ def test_a_closed_engine_refuses() -> None:
         engine.warm()
 
 
+def test_a_closed_engine_keeps_nothing() -> None:
+    """And needs no collector to let go: another version may want the memory at once."""
+    engine = torch_engine("coupling-none")
+    programs = engine._programs
+    assert programs is not None
+    engine.run("encode", inputs(engine.signature, "encode", 3))
+    held = weakref.ref(programs._fixed[0]), *(weakref.ref(slot) for slot in engine._slots)
+    gc.collect()
+    gc.disable()
+    try:
+        del programs
+        engine.close()
+        assert [reference() for reference in held] == [None, None, None]
+    finally:
+        gc.enable()
+
+
 def test_weights_that_do_not_fit_are_refused_by_name() -> None:
     signature, made = exported("joint-label")
     with pytest.raises(EngineError, match=r"weights: bijection\.\S+ of the architecture is not in weights"):
@@ -232,6 +251,7 @@ def test_a_lost_device_fails_everything_after_it() -> None:
     engine.close()
 
 
+@pytest.mark.full  # a compiler reads the generator once for each program
 def test_prepared_programs_answer_the_same(caplog: pytest.LogCaptureFixture) -> None:
     """Also where a compiler was tried, on given and on told noise."""
     fusion = Fusion(lambda function: compiled(function, "eager"), seconds=600.0)

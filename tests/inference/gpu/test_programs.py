@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,17 @@ class Recorder(HostLane):
         self.captures, self.replays, self.released = 0, 0, 0
         self.fault: Callable[[int], Exception | None] = lambda captures: None
         self.times: list[float] = []
+        self.busy = False
 
-    def capture(self, step: Step) -> Step:
+    def alone(self, *, wait: bool) -> AbstractContextManager[bool]:
+        """See Lane."""
+        assert not self.lock.locked()
+        return nullcontext(wait or not self.busy)
+
+    def capture(self, step: Step, inward: Tensor) -> Step:
         """See Lane."""
         self.captures += 1
-        self.eager(step)
+        super().capture(step, inward)
         error = self.fault(self.captures)
         if error is not None:
             raise error
@@ -54,8 +61,7 @@ class Recorder(HostLane):
 
     def release(self) -> None:
         """See Lane."""
-        assert self.lock.acquire(blocking=False)
-        self.lock.release()
+        assert not self.lock.locked()
         self.released += 1
 
 
@@ -76,12 +82,56 @@ def run(made: Programs, lane: Recorder, rows: int = 3) -> None:
     np.testing.assert_array_equal(out, 2 * z)
 
 
+def test_the_padding_is_a_row_that_may_be() -> None:
+    """Not what another batch left there, which need not be a label, or a number."""
+    seen: list[Tensor] = []
+
+    def watched(z: Tensor) -> Tensor:
+        seen.append(z.clone())
+        return 2 * z
+
+    lane = Recorder()
+    made = programs(lane, function=watched)
+    for fixed in made._fixed:
+        fixed.fill_(255)  # NaN as float32
+    run(made, lane, 5)
+    assert seen[-1].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [8, 9]]
+
+
+def test_what_is_captured_runs_on_rows_that_may_be() -> None:
+    """Zeros are a label, and a number, whatever was computed there before."""
+    seen: list[Tensor] = []
+
+    def watched(z: Tensor) -> Tensor:
+        seen.append(z.clone())
+        return z
+
+    made = programs(Recorder(), function=watched)
+    for fixed in made._fixed:
+        fixed.fill_(255)
+    made.prepare(600.0)
+    assert seen and all((z == 0).all() for z in seen)
+
+
 def test_captured_at_the_second_call_and_replayed_from_then_on() -> None:
     lane = Recorder()
     made = programs(lane)
     for captures, replays in ((0, 0), (1, 1), (1, 2)):
         run(made, lane)
         assert (lane.captures, lane.replays) == (captures, replays)
+
+
+def test_no_call_waits_for_what_another_version_does() -> None:
+    """While one is loaded, or compiled, the others go on as they are."""
+    lane = Recorder()
+    lane.busy = True
+    made = programs(lane)
+    for _ in range(3):
+        run(made, lane)
+    assert lane.captures == 0
+    lane.busy = False
+    run(made, lane)
+    assert (lane.captures, lane.replays) == (1, 1)
 
 
 def test_prepare_captures_every_bucket_and_later_calls_none() -> None:
