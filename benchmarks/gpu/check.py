@@ -18,6 +18,7 @@ from model_store import Store
 from model_store.manifest import Precision
 
 BATCHES = (1, 7, 256)
+FUSE_S = 5.0  # enough for the smallest program and the largest: both ways of running are checked
 
 
 def measure(plan: Plan) -> list[Row]:
@@ -29,7 +30,7 @@ def measure(plan: Plan) -> list[Row]:
         runs: list[tuple[str, Precision]] = [(ENGINES[0], "float32")]
         runs += [(ENGINES[1], precision) for precision in precisions(Store.open(store).resolve(name))]
         for engine, precision in runs:
-            loaded = loaded_on(plan, store, name, engine, precision)
+            loaded = loaded_on(plan, store, name, engine, precision, FUSE_S)
             for operation in loaded.signature.operations:
                 errors = []
                 for batch in BATCHES:

@@ -19,6 +19,7 @@ SHARE = {"float32": 0.6, "bf16": 0.8}
 PEERS_SMALL, SMALL_ROWS = 5.0, 64
 LARGE_ROWS = 2**16
 HTTP_S = 10.0
+ACCURACY, ACCURACY_S = 0.984, 60.0
 Parts = Mapping[str, Sequence[Row]]
 
 
@@ -27,11 +28,17 @@ def figures(parts: Parts, card: bool) -> list[Figure]:
     made = [
         *_check(parts.get("check", ())),
         *_latency(parts.get("latency", ())),
-        *_throughput(parts.get("throughput", ())),
-        *_peers([row for name, rows in parts.items() if name.startswith("peers-") for row in rows]),
+        *_throughput(rows_of(parts, "throughput")),
+        *_peers(rows_of(parts, "peers")),
         *_http(parts.get("http", ())),
+        *_accuracy(parts.get("training-accuracy", ())),
     ]
     return made if card else [replace(figure, goal=None) for figure in made]
+
+
+def rows_of(parts: Parts, kind: str) -> list[Row]:
+    """Of all parts whose names begin with it."""
+    return [row for name, rows in parts.items() if name.split("-")[0] == kind for row in rows]
 
 
 def share(row: Row) -> float:
@@ -145,3 +152,15 @@ def _http(rows: Sequence[Row]) -> list[Figure]:
         for row in rows
         if row["kind"] == "many samples"
     ]
+
+
+def _accuracy(rows: Sequence[Row]) -> list[Figure]:
+    """A fit that ended below the accuracy took no time that would count."""
+    made = []
+    for row in rows:
+        right = row.get("forward accuracy", 0.0)
+        note = row.get("failed") or f"{right} after {row['epochs']} epochs, {row['s']} s, steps run {row['way']}"
+        seconds = float(row["s"]) if right >= ACCURACY else inf
+        quantity = f"{row['recipe']}: seconds of fitting to {ACCURACY} forward accuracy"
+        made.append(Figure(quantity, seconds, ACCURACY_S, "lower", digits=1, note=note))
+    return made

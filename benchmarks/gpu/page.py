@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from benchmarks.gpu.floors import Floor
-from benchmarks.gpu.goals import figures, share
+from benchmarks.gpu.goals import figures, rows_of, share
 from benchmarks.gpu.kept import Kept
 from benchmarks.gpu.plan import Plan, Row
 from benchmarks.gpu.plot import plot
@@ -30,7 +30,7 @@ def page(plan: Plan, found: Sequence[Kept], parts: Sequence[str]) -> Page:
     blocks = ["\n".join(failed)] if failed else []
     for part, rows in done.items():
         blocks += [f"## {part}", _TABLES.get(part.split("-")[0], plain)(rows)]
-    picture = plot(done.get("throughput", ()), device)
+    picture = plot(rows_of(done, "throughput"), device)
     caption = "Rows per second of engine calls (lines) against the floor of each (dashed)"
     return Page(
         name="gpu",

@@ -16,16 +16,18 @@ from benchmarks.gpu.plan import Plan
 PARTS: dict[str, tuple[str, ...]] = {
     "check": ("check",),
     "latency": ("latency",),
-    "throughput": ("throughput",),
+    "throughput-mixture": ("throughput", "mixture"),
+    "throughput-affine": ("throughput", "affine"),
     "peers-affine": ("peers", "affine"),
     "peers-spline": ("peers", "spline"),
     "peers-wide": ("peers", "wide"),
     "noise": ("noise",),
     "http": ("http",),
-    "training": ("train",),
+    "training-steps": ("train", "steps"),
+    "training-accuracy": ("train", "accuracy"),
     "memory": ("memory",),
 }
-OF_A_DEVICE = ("noise", "training")  # whose `measure(device)` needs no more of the plan
+OF_A_DEVICE = ("noise",)  # whose `measure(device)` needs no more of the plan
 
 
 def run(plan: Plan, part: str) -> Kept:

@@ -32,22 +32,29 @@ def store_of(plan: Plan, name: str, model: Model, folder_name: str | None = None
     return folder
 
 
-def loaded_on(plan: Plan, store: Path, name: str, engine: str, precision: Precision = "float32") -> Loaded:
+def loaded_on(
+    plan: Plan,
+    store: Path,
+    name: str,
+    engine: str,
+    precision: Precision = "float32",
+    fuse_s: float = Settings.model_fields["fuse_s"].default,
+) -> Loaded:
     """The version in one of ENGINES, warm as in the service: ONNX Runtime on the CPU, torch on the plan's device."""
     opened = Store.open(store)
     manifest = opened.resolve(name)
-    placement = on_torch(plan, precision) if engine == ENGINES[1] else Placement()
+    placement = on_torch(plan, precision, fuse_s) if engine == ENGINES[1] else Placement()
     loaded = load_version(manifest, partial(opened.read, manifest), placement=placement)
     for _ in warm(loaded):
         pass
     return loaded
 
 
-def on_torch(plan: Plan, precision: Precision = "float32") -> Placement:
-    """The torch engine on the plan's device (`cpu` alone would mean ONNX Runtime), compiling as the service may."""
+def on_torch(plan: Plan, precision: Precision = "float32", fuse_s: float = 0.0) -> Placement:
+    """The torch engine on the plan's device (`cpu` alone means ONNX Runtime); on a CPU small, not compiled."""
     if not plan.card:
-        return Placement(device="cpu:0", precision=precision)
-    return Placement(device=plan.device, precision=precision, fuse_seconds=Settings.model_fields["fuse_s"].default)
+        return Placement(device="cpu:0", precision=precision, most_rows=1024)
+    return Placement(device=plan.device, precision=precision, fuse_seconds=fuse_s)
 
 
 def precisions(manifest: Manifest) -> tuple[Precision, ...]:

@@ -30,7 +30,9 @@ def _call(seconds: float, rows: int = 2**20, precision: str = "float32") -> Row:
     return {**named, "rows": rows, "seconds": seconds, "flops": 5e12, **floors}
 
 
-def _parts(latency_us: float = 140.0, call_s: float = 0.125, http_s: float = 9.0) -> dict[str, list[Row]]:
+def _parts(
+    latency_us: float = 140.0, call_s: float = 0.125, http_s: float = 9.0, fit_s: float = 50.0
+) -> dict[str, list[Row]]:
     rates: Row = {
         "kind": "rates",
         "side": 8192,
@@ -42,17 +44,19 @@ def _parts(latency_us: float = 140.0, call_s: float = 0.125, http_s: float = 9.0
     latency: Row = {"operation": "decode", "rows": 1, "p50_us": latency_us, "p99_us": 200.0}
     cell: Row = {"configuration": "affine", "operation": "score", "notes": {"FrEIA": "not there"}, "floor": 1e-6}
     seconds = {"condflow": 1e-4, "zuko, eager": 2e-3, "zuko, compiled": 6e-4, "zuko, compiled, CUDA graphs": 3e-4}
+    fit_: Row = {"recipe": "mnist", "way": "graphed", "epochs": 9, "forward accuracy": 0.9843, "s": fit_s}
     return {
         "check": [
             {"model": "mixture", "engine": "torch", "precision": "float32", "operation": "decode", "error": 1e-5}
         ],
         "latency": [{"engine": "torch", **latency}, {"engine": "ONNX Runtime", **latency}],
-        "throughput": [rates, _call(call_s), _call(call_s / 2, 2**6), _call(0.11, precision="bf16")],
+        "throughput-mixture": [rates, _call(call_s), _call(call_s / 2, 2**6), _call(0.11, precision="bf16")],
         "peers-affine": [
             {**cell, "rows": 1, "seconds": seconds},
             {**cell, "rows": 65_536, "seconds": {}, "floor": None},
         ],
         "http": [{"kind": "many samples", "samples": 10**7, "seconds": http_s, "bytes": 80_000_000}],
+        "training-accuracy": [fit_],
         "memory": [{"version": "mixture@1", "weights_mib": 17.0, "peak_mib": 100.0}],
     }
 
@@ -82,6 +86,7 @@ def test_a_share_is_of_the_rate_in_its_own_precision() -> None:
         (_parts(latency_us=151.0), "batch 1, decode"),
         (_parts(call_s=0.2), "decode, large batch, float32"),
         (_parts(http_s=10.5), "10,000,000 samples over HTTP"),
+        (_parts(fit_s=61.0), "mnist: seconds of fitting"),
     ],
 )
 def test_the_page_gives_a_verdict_on_every_goal(tmp_path: Path, parts: dict[str, list[Row]], missed: str) -> None:
@@ -106,6 +111,13 @@ def test_a_peer_in_any_way_counts_everywhere_and_plain_compilation_alone_up_to_6
 
 def test_a_cpu_has_no_goals() -> None:
     assert all(figure.reached is None for figure in figures(_parts(), card=False))
+
+
+def test_a_fit_below_the_accuracy_took_no_time_that_counts() -> None:
+    row = {"recipe": "mnist", "way": "eager", "epochs": 30, "forward accuracy": 0.98, "s": 20.0}
+    (below,) = figures({"training-accuracy": [row]}, card=True)
+    (absent,) = figures({"training-accuracy": [{"recipe": "mnist", "failed": "no data"}]}, card=True)
+    assert (below.reached, absent.reached, absent.note) == (False, False, "no data")
 
 
 def test_what_is_not_finite_reaches_no_goal() -> None:
