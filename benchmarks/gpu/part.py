@@ -34,8 +34,11 @@ def run(plan: Plan, part: str) -> Kept:
     """The part's rows, or what ended it."""
     module, *rest = PARTS[part]
     facts = facts_here(plan)
+    device = torch.device(plan.device)
     try:
-        given = torch.device(plan.device) if part in OF_A_DEVICE else plan
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)
+        given = device if part in OF_A_DEVICE else plan
         rows = import_module(f"benchmarks.gpu.{module}").measure(given, *rest)
     except Exception as error:
         traceback.print_exc()
