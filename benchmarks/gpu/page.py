@@ -15,10 +15,10 @@ PROTOCOL = """Every engine call goes from arrays on the host to arrays on the ho
 as well. Latencies and calls: the host's clock around single calls, after warm-ups, medians; contestants take turns in
 one process (lower quartile of the rounds). Rates: CUDA events around products and copies of random data, medians. The
 floor of a call is the largest of FLOPs over the measured matrix rate, bytes (weights, inputs, outputs, each once) over
-the measured copy rate, and bytes over the measured bus rates. Versions are loaded and warmed up as the service does it,
-on a card with programs captured as CUDA graphs and compiled where that measured faster in the time it allows. Weights are untrained and inputs random unless a part
-says otherwise: neither changes what is measured. The mixture is the joint flow of 2 + 8 dimensions with 8 labels;
-affine is a conditional flow on 64 numbers."""
+the measured copy rate, and bytes over the measured bus rates. Versions are loaded and warmed up as the service does
+it, on a card with programs captured as CUDA graphs and compiled where that measured faster in the time it allows.
+Weights are untrained and inputs random unless a part says otherwise: neither changes what is measured. The mixture is
+the joint flow of 2 + 8 dimensions with 8 labels; affine is a conditional flow on 64 numbers."""
 _FLOOR = ("products", "memory", "bus_in", "bus_out")
 
 
@@ -133,7 +133,8 @@ def _http(rows: Sequence[Row]) -> str:
 
 
 def _noise(rows: Sequence[Row]) -> str:
-    return f"Milliseconds by way and count of normals; last, how many numbers of both generators lie how far apart.\n\n{plain(rows)}"
+    said = "Milliseconds by way and count of normals; last, how many numbers of both generators lie how far apart."
+    return f"{said}\n\n{plain(rows)}"
 
 
 _TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
