@@ -281,10 +281,12 @@ class AutoEncoderConfig(Frozen):
     either a dense layer to the pixels (`decoder_channels` empty), or one to `seed_channels` maps, a convolution to
     `decoder_channels[0]`, `decoder_residual` residual blocks and one stride-2 transposed convolution per entry of
     `decoder_channels`, the last of which makes the image. `predict_gradients` gives the decoder a second head that
-    predicts the oriented gradients, for training only.
+    predicts the oriented gradients, for training only. `detail` numbers go into the decoder beside the latent: noise
+    for what the latent leaves open.
     """
 
     latent: Width = 20
+    detail: Annotated[int, Field(ge=0, le=WIDEST)] = 0
     stem: Literal["pixels", "gradients"] = "pixels"
     channels: tuple[Width, ...] = (32, 64, 128)
     kernels: tuple[Literal[3, 4], ...] = (4, 3, 3)

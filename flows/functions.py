@@ -103,7 +103,8 @@ class Encode(Function):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """See `Model.encode`."""
-        return self._density.encode(tensors[0], *self._split(tensors[1:], self._noises))
+        latent = self._density.encode(tensors[0], *self._split(tensors[1:], self._noises))
+        return self.model.completed(latent) if self.embedded else latent
 
 
 class Score(Function):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -61,9 +61,15 @@ class ArrayEngine(ABC):
         for operation, columns in self._columns.items():
             self.run(operation, {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in columns.items()})
 
-    def prepare(self) -> None:
+    def warm_up(self) -> None:
         """Do what makes later calls fast, for a service to wait for before it answers. Raises EngineError."""
         self.warm()
+
+    def prepare(self, operation: Operation) -> None:  # noqa: B027
+        """Be ready for a call of `operation`. Raises EngineError."""
+
+    def rest(self, keep: Collection[Operation]) -> None:  # noqa: B027
+        """Give up the memory that only operations not in `keep` need, as far as it is theirs alone."""
 
     @abstractmethod
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -56,9 +56,17 @@ class Engine(Protocol):
         """Answer one batch. Raises EngineError."""
         ...
 
-    def prepare(self) -> None:
+    def warm_up(self) -> None:
         """Do what makes later calls fast; nothing where they are. Raises EngineError."""
         ...
+
+    def prepare(self, operation: Operation) -> None:
+        """Do what an operation's first call would wait for, so that it costs what later ones do. Raises EngineError."""
+        return
+
+    def rest(self, keep: Collection[Operation]) -> None:
+        """Give up memory of operations that are not in `keep`; they still answer, but wait for it once."""
+        return
 
     def close(self) -> None:
         """Release the device memory. Idempotent."""

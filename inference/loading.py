@@ -61,7 +61,8 @@ class Placement:
     version without an architecture, which was brought as graphs, runs on the CPU whatever the device. The rest is for
     torch alone: `precision` of products, where the version's export recorded its error; `most_rows` of one program;
     `fixed_rows` of every program, 0 for as many as a batch needs; `fuse_seconds` that a version's warm-up may spend on
-    finding what a compiler makes faster.
+    finding what a compiler makes faster. Of the CPU's engine, `rests` says that it is going to be told which operations
+    may rest.
     """
 
     device: str = "cpu"
@@ -70,19 +71,27 @@ class Placement:
     most_rows: int = 65_536
     fixed_rows: int = 0
     fuse_seconds: float = 0.0
+    rests: bool = False
 
 
 def load(
-    store: Store, name: str, reference: int | str | None = None, *, threads: int = 1, device: str = "cpu"
+    store: Store,
+    name: str,
+    reference: int | str | None = None,
+    *,
+    threads: int = 1,
+    device: str = "cpu",
+    placement: Placement | None = None,
 ) -> Loaded:
-    """Resolve `name@reference` (None: alias champion, else the highest version), verify it and build its engine.
+    """Resolve `name@reference` (None: alias champion, else the highest version), and load it as `load_version` does.
 
     Raises:
-        LoadError: the version is refused; its subclass says why.
+        LoadError, EngineError: the version is refused; see `load_version`.
         model_store errors: the reference means nothing, or a blob is not to be had.
     """
     manifest = store.resolve(name, reference)
-    return load_version(manifest, lambda path: store.read(manifest, path), threads=threads, device=device)
+    place = placement or Placement(device, threads)
+    return load_version(manifest, lambda path: store.read(manifest, path), placement=place)
 
 
 def load_version(
@@ -91,17 +100,18 @@ def load_version(
     *,
     threads: int = 1,
     device: str = "cpu",
+    rests: bool = False,
     placement: Placement | None = None,
 ) -> Loaded:
     """Verify and load a version whose bytes `read(path)` gives (or a mapping holds), in a store or before publication.
 
-    `placement` says more than `threads` and `device`, and is taken instead of them.
+    `placement` says more than `threads`, `device` and `rests`, and is taken instead of them.
 
     Raises:
         LoadError: the version is refused; its subclass says why.
         EngineError: it may not run in the precision asked for; EngineOutOfMemory: the device has no room for it.
     """
-    place = placement or Placement(device, threads)
+    place = placement or Placement(device, threads, rests=rests)
     _check_manifest(manifest)
     _check_precision(manifest, place)
     files = _read_files(manifest, read)
@@ -118,7 +128,7 @@ def load_version(
     probe = read_tensors(_need(files, manifest.probe.path), manifest.probe.path)
     if place.device == "cpu" or ARCHITECTURE not in files:
         try:
-            engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, place.threads)
+            engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, place.threads, rests=place.rests)
         except EngineError as error:
             raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
     else:

@@ -58,7 +58,7 @@ class TorchEngine(ArrayEngine):
         most_rows: of one program; larger batches are computed in slices.
         fixed_rows: every program has so many rows, whatever the batch; 0 for as many as it needs.
         graphs: capture programs into CUDA graphs; on a CPU there are none.
-        fusion: the compiler to try in `prepare`; None for none.
+        fusion: the compiler to try in `warm_up`; None for none.
 
     Raises:
         EngineError: the device is not there, or the weights do not fit the architecture.
@@ -110,7 +110,7 @@ class TorchEngine(ArrayEngine):
         condition = signature.condition
         self._classes = len(condition.classes) if isinstance(condition, LabelCondition) else None
 
-    def prepare(self) -> None:
+    def warm_up(self) -> None:
         """Capture the commonest programs, and fuse those that it makes faster, in bounded time. Raises EngineError."""
         programs = self._running()
         programs.prepare()

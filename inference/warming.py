@@ -27,7 +27,7 @@ class Call:
 
 def warm(loaded: Loaded) -> Iterator[Call]:
     """Prepare the engine, call each operation on rows of zeros; its first call is not told. Raises EngineError."""
-    loaded.engine.prepare()
+    loaded.engine.warm_up()
     for operation in loaded.signature.operations:
         for place, rows in enumerate(SIZES):
             inputs = _zeros(loaded.signature, operation, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,6 +20,7 @@ from inference.loading import Placement, load_version
 from inference.memory import give_back
 from inference.warming import warm
 from model_store.manifest import Manifest
+from model_store.signature import Operation
 from model_store.store import Store
 from service.admission import Admission
 from service.followed_keys import FollowedKeys
@@ -118,7 +120,10 @@ def _parts(settings: Settings) -> Parts:
     metrics = Metrics()
     store = Store.open(settings.store)
 
-    def on_batch(loaded: Loaded, operation: str, rows: int, _seconds: float) -> None:
+    asked: defaultdict[str, set[Operation]] = defaultdict(set)
+
+    def on_batch(loaded: Loaded, operation: Operation, rows: int, _seconds: float) -> None:
+        asked[loaded.name].add(operation)
         metrics.batch(operation, loaded.name, str(loaded.version), rows)
 
     layout = FixedShape(settings.fixed_rows) if settings.fixed_rows else Dense()
@@ -131,6 +136,7 @@ def _parts(settings: Settings) -> Parts:
         settings.batch_rows,
         settings.fixed_rows,
         settings.fuse_s,
+        rests=True,
     )
 
     def load(manifest: Manifest) -> Loaded:
@@ -138,6 +144,7 @@ def _parts(settings: Settings) -> Parts:
         loaded = load_version(manifest, read, placement=placement)
         for call in warm(loaded):
             driver.learn(loaded, call.operation, call.rows, call.seconds)
+        loaded.engine.rest(asked[manifest.name] or {"decode"})  # a new version is as ready as the one that it follows
         give_back()
         return loaded
 

@@ -105,7 +105,7 @@ class Metrics:
         self.store_readable = Gauge(
             "condflow_store_readable", "1 where the last look at the store succeeded, else 0.", registry=registry
         )
-        self.shed = Counter("condflow_shed", "Requests shed, by reason.", ("reason",), registry=registry)
+        self.shed = Count("condflow_shed", "Requests shed, by reason.", ("reason",), registry)
         self.cancelled = Counter(
             "condflow_cancelled", "Requests whose client left, by stage.", ("stage",), registry=registry
         )
@@ -160,7 +160,7 @@ class Metrics:
             for stage, seconds in record.seconds.items():
                 counted.stages[stage].observe(seconds)
         elif outcome == "shed" and record.reason in SHED_REASONS:
-            self.shed.labels(record.reason).inc()
+            self.shed.labels(record.reason).value += 1
         elif outcome == "cancelled":
             self.cancelled.labels(record.stage).inc()
 

@@ -22,15 +22,15 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.connection import Connection
+from service.cycle import CycleProtocol
 from service.problems import Problem
-from service.upgrades import OneProtocol
 from service.wire_refusals import no_request, on_the_wire
 
 SLICE_BYTES = 4096
 _NOTHING = memoryview(b"")
 
 
-class PipeliningProtocol(OneProtocol):
+class PipeliningProtocol(CycleProtocol):
     """Begins a request when those before it are answered and their answers are being read."""
 
     flow: _Flow

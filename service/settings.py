@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inference.summaries import QUANTILE_VALUES
@@ -90,18 +90,19 @@ class Settings(BaseSettings):
     linger_s: Annotated[float, Field(ge=0, description="seconds served after SIGTERM while unready")] = 0.0
     drain_s: Annotated[PositiveInt, Field(description="longest wait for requests in progress at shutdown")] = 30
 
+    @field_validator("precision")
+    @classmethod
+    def _needs_a_card(cls, value: Precision, info: ValidationInfo) -> Precision:
+        if value != "float32" and info.data.get("device") == "cpu":
+            raise ValueError("expected float32, in which the CPU computes; the others need device cuda")
+        return value
+
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(host.strip().lower() for host in value.split(",") if host.strip())
         return value
-
-    @model_validator(mode="after")
-    def _precision_has_a_card(self) -> Settings:
-        if self.precision != "float32" and self.device == "cpu":
-            raise ValueError(f"precision: {self.precision} needs device cuda; the CPU computes in float32")
-        return self
 
     @property
     def engine_threads(self) -> int:

@@ -8,10 +8,10 @@ from flows.models.latent import LatentFlow
 from model_store.signature import LabelCondition
 from training.datasets.base import Dataset
 from training.errors import RecipeError
+from training.objectives.energy_score import EnergyScore
 from training.objectives.likelihood import likelihood
 from training.objectives.likelihood_through_encoder import LikelihoodThroughEncoder
 from training.objectives.noisy_latents import NoisyLatents
-from training.objectives.perceived_reconstruction import PerceivedReconstruction
 from training.objectives.perception import Classification, Perception
 from training.objectives.reconstruction import Reconstruction
 from training.phase import Phase, Prepared, Splits
@@ -84,7 +84,7 @@ class LatentPhases:
 
         def prepare(device: torch.device) -> Prepared:
             rows = self.splits.to(device).each(self._with_latents)
-            return Prepared(PerceivedReconstruction(self.model, perception, stage), rows.train, rows.validation)
+            return Prepared(EnergyScore(self.model, perception, stage), rows.train, rows.validation)
 
         return Phase("decoder", stage, prepare)
 

@@ -25,9 +25,10 @@ class Loop(Frozen, allow_inf_nan=False):
     loss are kept. A checkpoint is written every `checkpoint_steps` steps and at every epoch's end. `gradient_weight`
     weighs the squared error of oriented gradients beside that of the pixels: of those that an auto-encoder predicts in
     a stage of its own, or of those of the decoded image where the likelihood reaches the encoder. `feature_weight`
-    weighs the relative squared errors of what the layers of `Fit.perception` make of the decoded image. `precision` is
-    that of the products in the flow's conditioners; weights, log-determinants and validation are float32 in any case.
-    `step` is how a step runs (`training.gradients`); `auto` takes the fastest on a card and `eager` on the CPU.
+    weighs what the layers of `Fit.perception` make of the decoded image: their relative squared errors, or in the
+    decoder's stage their distances beside those of the pixels. `precision` is that of the products in the flow's
+    conditioners; weights, log-determinants and validation are float32 in any case. `step` is how a step runs
+    (`training.gradients`); `auto` takes the fastest on a card and `eager` on the CPU.
     """
 
     epochs: Positive = 10
@@ -54,8 +55,9 @@ class Fit(Loop):
     """The fit of a model. `autoencoder` is the first stage of a latent flow whose likelihood stops at the latent.
 
     Latent flows of labelled images may begin with the fit of a small classifier, `perception`, for its features alone,
-    and end with one of the `decoder` alone, while encoder and flow stay as they are. `settling` fits the flow
-    alone once more where the likelihood reaches the encoder: to the latents of an encoder that now keeps still.
+    and end with one of the `decoder` alone, by the energy score of its draws, while encoder and flow stay as they are.
+    `settling` fits the flow alone once more where the likelihood reaches the encoder: to the latents of an encoder that
+    now keeps still.
 
     `padding` noise of joint flows is drawn afresh in every step or fixed per row. `reconstruction` weighs the
     squared error beside the likelihood that reaches the encoder; only the share `reconstructed` of each batch is

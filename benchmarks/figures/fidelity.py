@@ -40,8 +40,8 @@ def fidelity(
             "images. Precision and recall (Kynkäänniemi 2019, k = 3) and the Fréchet distance are over its 64 "
             "features, against as many test images; that distance is on another scale than distances over "
             "Inception features and is never to be compared with them. The floor is the distance between "
-            "training and test images; the recall of decoded training images is what the decoder alone leaves, "
-            "however well the flow fits the latents."
+            "training and test images; the recall of decoded training images, whose detail is drawn where the version "
+            "has any, is what the decoder alone leaves, however well the flow fits the latents."
         ),
         figures=figures,
         subjects=[subject.facts() for subject in subjects],
@@ -64,7 +64,9 @@ def _one(subject: Subject, runs: Path, seed: int, samples: int, epochs: int) -> 
     _, other = judge(network, np.asarray(train.x))
     found = precision_recall(real, features)
     floor = precision_recall(real, other)
-    _, decoded = judge(network, subject.asked(seed).reconstruct(train).reshape(-1, *dataset.data.shape))
+    _, decoded = judge(
+        network, subject.asked(seed).reconstruct(train, drawn=("detail",)).reshape(-1, *dataset.data.shape)
+    )
     agreement = float(np.mean(judged == asked_for))
     right = float(np.mean(real_judged == test.condition))
     figures = [

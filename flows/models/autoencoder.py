@@ -16,7 +16,9 @@ LIMIT = 1_000_000
 
 
 class AutoEncoder(nn.Module):
-    """u = encoder(x), x_hat = sigmoid(decoder(u)); x is (rows, C, H, W), u is (rows, latent).
+    """u = encoder(x), x_hat = sigmoid(decoder(u, e)); x is (rows, C, H, W), u is (rows, latent), e is (rows, detail).
+
+    e is noise for what u leaves open of x: standard normal where images are drawn, else its mode, zero.
 
     With `normalize` the latent is batch-normalised without affine: in training by the batch's statistics, else by
     running ones. `gradients` is the fixed view that the decoder's second head predicts, None without that head. Raises
@@ -27,9 +29,14 @@ class AutoEncoder(nn.Module):
         super().__init__()
         self.encoder = Encoder(shape, config)
         self.normalization = nn.BatchNorm1d(config.latent, affine=False) if normalize else nn.Identity()
-        self.trunk = nn.Sequential(*_dense((config.latent, *config.decoder_dense)))
-        width = (config.latent, *config.decoder_dense)[-1]
-        self.decoder = ConvolutionalHead(width, shape, config) if config.decoder_channels else DenseHead(width, shape)
+        self.detail = config.detail
+        sizes = (config.latent, *config.decoder_dense)
+        self.trunk = nn.Sequential(*_dense(sizes, config.detail))
+        width, detail = sizes[-1], 0 if config.decoder_dense else config.detail
+        convolutional = bool(config.decoder_channels)
+        self.decoder: nn.Module = (
+            ConvolutionalHead(width, shape, config, detail) if convolutional else DenseHead(width, shape, detail)
+        )
         self.gradients = GradientStem(shape).gradients if config.predict_gradients else None
         if config.predict_gradients:
             self.gradient_head = DenseHead(width, (ORIENTATIONS * shape[0], shape[1] // CELL, shape[2] // CELL))
@@ -42,9 +49,10 @@ class AutoEncoder(nn.Module):
         latent: Tensor = self.normalization(self.encoder(x))
         return latent
 
-    def decode(self, latent: Tensor) -> Tensor:
-        """Latents to images in (0, 1)."""
-        return torch.sigmoid(self.decoder(self.trunk(latent)))
+    def decode(self, latent: Tensor, detail: Tensor | None = None) -> Tensor:
+        """Latents to images in (0, 1), with `detail` (rows, detail) or zero."""
+        both = latent if detail is None else torch.cat([latent, detail], 1)
+        return torch.sigmoid(self.decoder(self.trunk(both)))
 
     def decode_gradients(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Latents to images in (0, 1) and the predicted oriented gradients; only with `predict_gradients`."""
@@ -78,9 +86,9 @@ class Encoder(nn.Sequential):
 class DenseHead(nn.Module):
     """One dense layer to all elements of `shape`."""
 
-    def __init__(self, features: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, features: int, shape: tuple[int, ...], detail: int = 0) -> None:
         super().__init__()
-        self.linear = nn.Linear(features, math.prod(shape))
+        self.linear = _linear(features, math.prod(shape), detail)
         self.shape = shape
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -91,12 +99,12 @@ class DenseHead(nn.Module):
 class ConvolutionalHead(nn.Module):
     """A dense layer to a small map, a convolution, then stride-2 transposed convolutions; returns logits."""
 
-    def __init__(self, width: int, shape: tuple[int, ...], config: AutoEncoderConfig) -> None:
+    def __init__(self, width: int, shape: tuple[int, ...], config: AutoEncoderConfig, detail: int) -> None:
         super().__init__()
         channels, self.height, self.width = shape
         factor = 2 ** len(config.decoder_channels)
         self.seed = (config.seed_channels, math.ceil(self.height / factor), math.ceil(self.width / factor))
-        self.dense = nn.Sequential(*_dense((width, math.prod(self.seed))))
+        self.dense = nn.Sequential(*_dense((width, math.prod(self.seed)), detail))
         first = config.decoder_channels[0]
         layers = _convolution(config.seed_channels, first, kernel=3, stride=1)
         layers += [ResidualBlock(first) for _ in range(config.decoder_residual)]
@@ -133,10 +141,31 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def _dense(sizes: tuple[int, ...]) -> list[nn.Module]:
+class DetailedLinear(nn.Linear):
+    """W u + b + V e of rows [u, e] or, with e = 0, of rows u alone. V = 0 at the start: as if there were no detail."""
+
+    def __init__(self, inputs: int, outputs: int, detail: int, bias: bool) -> None:
+        super().__init__(inputs, outputs, bias=bias)
+        self.detail_weight = nn.Parameter(torch.zeros(outputs, detail))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(rows, inputs + detail) or (rows, inputs) to (rows, outputs)."""
+        if rows.shape[1] == self.in_features:
+            return super().forward(rows)
+        given, detail = rows[:, : self.in_features], rows[:, self.in_features :]
+        return super().forward(given) + functional.linear(detail, self.detail_weight)
+
+
+def _linear(inputs: int, outputs: int, detail: int, bias: bool = True) -> nn.Linear:
+    return DetailedLinear(inputs, outputs, detail, bias) if detail else nn.Linear(inputs, outputs, bias=bias)
+
+
+def _dense(sizes: tuple[int, ...], detail: int = 0) -> list[nn.Module]:
+    """Dense layers between those sizes; the first takes the detail."""
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
+    for place, (inputs, outputs) in enumerate(pairwise(sizes)):
+        first = _linear(inputs, outputs, detail if place == 0 else 0, bias=False)
+        layers += [first, nn.BatchNorm1d(outputs), nn.ReLU()]
     return layers
 
 

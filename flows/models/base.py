@@ -63,6 +63,10 @@ class Model(nn.Module, ABC):
         """The model of u: score(x, noise, condition) = of_embedding.score(embed(x), noise, condition)."""
         return self
 
+    def completed(self, latent: Tensors) -> Tensors:
+        """The latent of x where `latent` is that of embed(x): with the parts that nothing reads off x."""
+        return latent
+
     @abstractmethod
     def decode(self, latent: Tensors, condition: Tensor | None) -> Tensor:
         """x = f^-1(latent; condition): (rows, *data shape). Integer data are whole numbers in 0..levels-1."""

@@ -7,13 +7,16 @@ from torch import Tensor
 
 from flows.config import LatentConfig
 from flows.models.autoencoder import AutoEncoder
-from flows.models.base import Model, Operation, Tensors
+from flows.models.base import Model, Operation, Part, Tensors
 from flows.models.coupling import ConditionalCouplingFlow
 from flows.models.joint import JointFlow
 
 
 class LatentFlow(Model):
-    """u = encoder(x), log p(u | C) by the inner flow; decode: x = decoder(flow^-1(z; C)).
+    """u = encoder(x), log p(u | C) by the inner flow; decode: x = decoder(flow^-1(z; C), e).
+
+    With `autoencoder.detail` the part `detail`, e, draws what u leaves open of x. Nothing reads it off x: `encode`
+    answers its mode, zero.
 
     The likelihood is of the latent u (`space` is "latent"), not of x. Images are scaled to [0, 1]: integers are divided
     by levels - 1, real images must lie there already. Training composes `scale`, `embed`, `latent_log_weight` and
@@ -30,7 +33,8 @@ class LatentFlow(Model):
         self.config = config
         self.autoencoder = autoencoder
         self.flow = flow
-        self.latent, self.noise = flow.latent, flow.noise
+        detail = (Part("detail", (autoencoder.detail,)),) if autoencoder.detail else ()
+        self.latent, self.noise = flow.latent + detail, flow.noise
         self.embedding_shape = (config.autoencoder.latent,)
 
     @property
@@ -61,12 +65,18 @@ class LatentFlow(Model):
         return self.flow.log_weight(u.detach() if self.config.gradient == "stop" else u, noise, condition)
 
     def decode(self, latent: Tensors, condition: Tensor | None) -> Tensor:
-        """x = decoder(flow^-1(latent; C)), rounded for integer data."""
-        return self._unscaled(self.autoencoder.decode(self.flow.decode(latent, condition)))
+        """x = decoder(flow^-1(z; C), e), rounded for integer data."""
+        inner, detail = latent[: len(self.flow.latent)], latent[len(self.flow.latent) :]
+        return self._unscaled(self.autoencoder.decode(self.flow.decode(inner, condition), *detail))
 
     def encode(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensors:
-        """The flow's latent of u = encoder(x)."""
-        return self.flow.encode(self.embed(x), noise, condition)
+        """The flow's latent of u = encoder(x), and e = 0."""
+        return self.completed(self.flow.encode(self.embed(x), noise, condition))
+
+    def completed(self, latent: Tensors) -> Tensors:
+        """The flow's latent, and e = 0."""
+        detail = self.autoencoder.detail
+        return (*latent, latent[0].new_zeros(latent[0].shape[0], detail)) if detail else latent
 
     def log_weight(self, x: Tensor, noise: Tensors, condition: Tensor | None) -> Tensor:
         """The inner flow's log-weight of u = encoder(x): (rows,), in units of the latent."""

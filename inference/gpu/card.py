@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +102,7 @@ class CardLane(Lane):
         self._streams = _STREAMS.take(self.device)
         self.lock = self._streams.lock
         self._pool = torch.cuda.graph_pool_handle()
+        self._captured: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
 
     def place(self, model: nn.Module) -> None:
         """See Lane."""
@@ -196,6 +198,8 @@ class CardLane(Lane):
         compute.synchronize()
         if not self._graphs:
             return None
+        if not self._captured:  # a pool that its last graph has left is no pool any more
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         with (
             float32_products(tf32=self._tf32),
@@ -204,6 +208,7 @@ class CardLane(Lane):
             torch.cuda.graph(graph, pool=self._pool, stream=compute, capture_error_mode="thread_local"),
         ):
             step()
+        self._captured.add(graph)
         with torch.cuda.stream(compute):
             graph.replay()
         compute.synchronize()

@@ -25,7 +25,7 @@ from service.scheduling.scheduler import Pace, Scheduler
 
 CAUTION = 2.0  # what is admitted should be done in half its time: the queue stays long enough, and answers in time
 OnStart = Callable[[], None]
-OnBatch = Callable[[Loaded, str, int, float], None]
+OnBatch = Callable[[Loaded, Operation, int, float], None]
 
 
 class DeadlinePassed(Exception):
@@ -121,15 +121,12 @@ class Driver:
 
         What would take longer even if it were alone is not kept waiting: its cost may be a wrong guess.
         """
-        backlog = self._scheduler.backlog
-        if not backlog:
+        if self._scheduler.idle:
             return 0.0
         kind = _kind(loaded, operation)
-        alone, stretch = self._costs[kind].seconds(rows), CAUTION * self._stretch.factor
-        if alone >= left or stretch * (alone + backlog) <= left:
-            return 0.0
-        delay = stretch * self._scheduler.delay(kind, rows)
-        return delay - alone if delay > left else 0.0
+        alone, delay = self._scheduler.seconds(kind, rows), self._scheduler.delay(kind, rows)
+        delay *= CAUTION * self._stretch.factor
+        return delay - alone if alone < left < delay else 0.0
 
     def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
         """Tell what a call took that was made elsewhere, at warm-up."""
@@ -153,7 +150,7 @@ class Driver:
         done = loop.create_future()
         kind = _kind(loaded, work.operation)
         self._devices[kind] = loaded.engine.device
-        alone, arrived = self._stretch.factor * self._costs[kind].seconds(work.rows), monotonic()
+        alone, arrived = self._stretch.factor * self._scheduler.seconds(kind, work.rows), monotonic()
         job = _Asked(
             kind,
             tenant,
@@ -251,9 +248,13 @@ def _kind(loaded: Loaded, operation: Operation) -> Kind:
 
 def _compute(batch: Batch, layout: Layout) -> _Outcome:
     """Make one call in the engine thread, and hand each work its outputs. A work's own fault stops no other."""
+    first = _asked(batch.chunks[0].job)
+    try:
+        first.loaded.engine.prepare(first.work.operation)  # not part of what calls cost: it is waited for once
+    except Exception as failure:
+        return _Outcome({}, failure, perf_counter(), 0.0)
     started = perf_counter()
     inputs, faults = _inputs(batch)
-    first = _asked(batch.chunks[0].job)
     error: Exception | None = None
     if inputs:
         try:

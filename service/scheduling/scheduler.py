@@ -16,6 +16,7 @@ from service.scheduling.cost import Cost
 from service.scheduling.jobs import Batch, Chunk, Job, Kind, pieces
 from service.scheduling.sharing import share
 from service.scheduling.turns import Turns
+from service.scheduling.waiting import Waiting
 
 MUCH = 4  # times smaller is much smaller
 LATELY = 0.1  # seconds of engine time after which a smaller job is forgotten
@@ -53,8 +54,7 @@ class Scheduler:
         self.in_flight: dict[Batch, float] = {}
         self._tenants: Turns[str] = Turns(self.pace.short, self.pace.long)
         self._jobs: dict[str, Turns[Job]] = {}
-        self._kinds: dict[Kind, dict[Job, None]] = {}
-        self._rows: dict[Kind, int] = {}
+        self._kinds: dict[Kind, Waiting] = {}
         self._again: deque[Batch] = deque()
         self._most_rows: dict[Kind, int] = {}
         self._earliest = inf
@@ -69,8 +69,9 @@ class Scheduler:
             self._jobs[job.tenant] = Turns(self.pace.short, self.pace.long)
             self._tenants.add(job.tenant)
         self._jobs[job.tenant].add(job)
-        self._kinds.setdefault(job.kind, {})[job] = None
-        self._rows[job.kind] = self._rows.get(job.kind, 0) + job.rows
+        if job.kind not in self._kinds:
+            self._kinds[job.kind] = Waiting()
+        self._kinds[job.kind].add(job)
         self._earliest = min(self._earliest, job.deadline, job.start_by)
 
     def leave(self, job: Job) -> None:
@@ -92,27 +93,35 @@ class Scheduler:
 
     def waiting(self) -> Iterable[Job]:
         """Jobs with rows to hand out."""
-        return (job for jobs in self._kinds.values() for job in jobs)
+        return (job for waiting in self._kinds.values() for job in waiting.jobs)
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to hand out, and nothing is out."""
         return not (self._kinds or self._again or self.in_flight)
 
+    def seconds(self, kind: Kind, rows: int | float) -> float:
+        """What so many rows of a kind take, in calls as long as they are made now."""
+        cost = self.cost(kind)
+        pace = self.pace.short if self._computed < self._short_until else self.pace.long
+        return cost.per_row * rows + cost.per_call * max(1.0, rows / min(cost.rows(pace), self._cap(kind)))
+
     def delay(self, kind: Kind, rows: int) -> float:
         """Seconds until so many new rows would be done: every job ahead gets as much as these, or what it needs."""
-        cost = self.cost(kind)
-        own = rows * cost.per_row
-        ahead = sum(min(own, job.left * self.cost(job.kind).per_row) for job in self.waiting())
-        return own + cost.per_call + ahead + sum(self.in_flight.values())
+        own = rows * self.cost(kind).per_row
+        seconds, together = sum(self.in_flight.values()), float(rows)
+        for other, waiting in self._kinds.items():
+            if other == kind:
+                together += waiting.up_to(rows)
+            else:
+                seconds += self.seconds(other, waiting.up_to(own / self.cost(other).per_row))
+        return seconds + self.seconds(kind, together)
 
     @property
     def backlog(self) -> float:
         """Seconds that all rows waiting, and the calls that are out, will take."""
-        seconds = sum(self.in_flight.values())
-        for kind, rows in self._rows.items():
-            seconds += rows * self.cost(kind).per_row
-        return seconds
+        waiting = [self.seconds(kind, waiting.rows) for kind, waiting in self._kinds.items()]
+        return sum(self.in_flight.values()) + sum(waiting)
 
     # --- engine calls -------------------------------------------------------------------------------------------
 
@@ -176,18 +185,18 @@ class Scheduler:
             return None
         leader = self._jobs[self._tenants.next()].next()
         kind = leader.kind
-        mates, cost, cap = self._kinds[kind], self.cost(kind), self._cap(kind)
+        waiting, cost, cap = self._kinds[kind], self.cost(kind), self._cap(kind)
         shares: dict[Job, int] = {}
         room = min(cost.rows(self.pace.short), cap)
-        if self._rows[kind] > room:
-            room = min(cost.rows(self._seconds(kind)), cap)
-        if self._rows[kind] <= room:
-            shares = {job: job.left for job in mates}
-        elif len(mates) == 1:
+        if waiting.rows > room:
+            room = min(cost.rows(self._length(kind)), cap)
+        if waiting.rows <= room:
+            shares = {job: job.left for job in waiting.jobs}
+        elif len(waiting.jobs) == 1:
             shares = {leader: min(leader.left, room)}
         else:
             for in_credit in (True, False):
-                group = [job for job in mates if self._tenants.in_credit(job.tenant) == in_credit]
+                group = [job for job in waiting.jobs if self._tenants.in_credit(job.tenant) == in_credit]
                 room -= share(group, room, leader, shares)
         chunks = []
         for job, rows in shares.items():
@@ -195,18 +204,18 @@ class Scheduler:
             chunks.append(Chunk(job, start, start + rows))
             if rows == job.left:
                 self._stop_waiting(job)
+                job.left = 0
             else:
-                self._rows[kind] -= rows
-            job.left -= rows
+                waiting.take(job, rows)
         return Batch(kind, tuple(chunks))
 
-    def _seconds(self, kind: Kind) -> float:
-        """Short while a job waits, or lately waited, that is much smaller than what the biggest of its kind lacks.
+    def _length(self, kind: Kind) -> float:
+        """Seconds of a call: short while a job waits, or lately did, that is much smaller than what the biggest lacks.
 
         A job of which little is left is not a small one. Small jobs come one after the other: the next one should not
         find a long call before it.
         """
-        biggest = max([job.left for job in self._kinds[kind]]) * self.cost(kind).per_row
+        biggest = self._kinds[kind].most * self.cost(kind).per_row
         if biggest <= self.pace.short:
             return self.pace.long
         if any(job.rows * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting()):
@@ -229,13 +238,12 @@ class Scheduler:
             self._tenants.charge(tenant, each * rows)
 
     def _stop_waiting(self, job: Job) -> None:
-        jobs = self._kinds.get(job.kind, {})
-        if job not in jobs:
+        waiting = self._kinds.get(job.kind)
+        if waiting is None or job not in waiting.jobs:
             return
-        del jobs[job]
-        self._rows[job.kind] -= job.left
-        if not jobs:
-            del self._kinds[job.kind], self._rows[job.kind]
+        waiting.remove(job)
+        if not waiting.jobs:
+            del self._kinds[job.kind]
         turns = self._jobs[job.tenant]
         turns.remove(job)
         if not turns:

@@ -31,7 +31,7 @@ from training.signature import signature_of
 ROWS, DRAWS, LATENT = 5, 64, 6
 
 
-class Watched:
+class Watched(Engine):
     """An engine that notes how many rows each of its calls had, and which inputs."""
 
     device = "cpu"

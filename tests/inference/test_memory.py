@@ -70,3 +70,45 @@ def test_large_blocks_are_given_back_when_they_are_freed() -> None:
 def test_blocks_of_a_step_are_those_of_the_step_before() -> None:
     assert _number(_STEP_AFTER_STEP.format(before="")) > 10_000
     assert _number(_STEP_AFTER_STEP.format(before="keep_freed_blocks()")) < 1000
+
+
+_OPERATIONS_THAT_RESTED = """
+import numpy as np
+from inference.onnx_engine import OnnxEngine
+from model_store.signature import ArraySpec, Part, Signature
+from tests.inference.graphs import GraphBuilder
+
+keep_large_blocks_apart()
+WIDTH, LAYERS = 512, 16
+operations = ("decode", "encode", "score")
+data, latent = ArraySpec(shape=(WIDTH,)), (Part(name="z", shape=(WIDTH,)),)
+signature = Signature(data=data, latent=latent, operations=operations)
+
+def engine():
+    # drawn here, so that nobody else holds them
+    weights = {f"w{layer}": np.random.default_rng(layer).random((WIDTH, WIDTH), np.float32) for layer in range(LAYERS)}
+    graphs = {}
+    for operation in operations:
+        built, name = GraphBuilder(weights), "z" if operation == "decode" else "x"
+        for layer in range(LAYERS):
+            name = built.op("MatMul", name, f"w{layer}", output=signature.outputs(operation)[0]
+                            if layer == LAYERS - 1 and operation != "score" else None)
+        if operation == "score":
+            built.op("ReduceSum", name, built.constant([1], np.int64), output="log_weight", keepdims=0)
+        graphs[operation] = built.build(signature, operation).SerializeToString()
+    return OnnxEngine(signature, graphs, dict.fromkeys(operations, weights), rests=True)
+
+engine = engine()
+give_back()
+engine.rest({"decode"})
+give_back()
+resting = resident_mib()
+engine.prepare("score")
+engine.prepare("encode")
+print(resident_mib() - resting)
+"""
+
+
+def test_operations_that_rested_cost_no_more_than_their_weights() -> None:
+    """16 MiB each, and the last of them frees the 16 MiB of the weights as they were read."""
+    assert 8 < _number(_OPERATIONS_THAT_RESTED) < 24

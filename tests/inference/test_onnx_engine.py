@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 
-from inference import EngineError
+from inference import EngineError, onnx_engine
 from inference.loaded import Loaded
+from inference.loading import load_version
+from inference.onnx_engine import OnnxEngine
 from tests.inference import handmade
 from tests.inference.handmade import LEVELS, MEANS, SCALES
 
@@ -84,3 +89,80 @@ def test_threads_share_an_engine(labels: Loaded) -> None:
     for thread in threads:
         thread.join()
     np.testing.assert_array_equal(found, wanted)
+
+
+def resting() -> OnnxEngine:
+    made = handmade.labels()
+    files = made.files()
+    engine = load_version(made.manifest(files), files, rests=True).engine
+    assert isinstance(engine, OnnxEngine)
+    engine.rest({"decode"})
+    return engine
+
+
+class Together(dict[Any, Any]):
+    """Sessions in which two threads find nothing before either of them goes on."""
+
+    def __init__(self, sessions: Mapping[Any, Any]) -> None:
+        super().__init__(sessions)
+        self.both = threading.Barrier(2)
+        self.seen: set[int] = set()
+
+    def __contains__(self, key: object) -> bool:
+        if threading.get_ident() not in self.seen:
+            self.seen.add(threading.get_ident())
+            self.both.wait(60)
+        return super().__contains__(key)
+
+
+def test_an_operation_that_rests_answers_the_same_and_rests_no_more(labels: Loaded) -> None:
+    engine = resting()
+    assert set(engine._sessions) == {"decode"}
+    x = {"x": np.ones((3, 2), dtype=np.float32)}
+    np.testing.assert_array_equal(engine.run("score", x)["log_weight"], labels.engine.run("score", x)["log_weight"])
+    assert set(engine._sessions) == {"decode", "score"}
+
+
+def test_the_weights_as_read_go_when_nothing_rests() -> None:
+    engine = resting()
+    _, tensors = engine._sources["encode"]
+    content = weakref.ref(next(iter(tensors.values())))
+    del tensors
+    engine.prepare("score")
+    assert content() is not None
+    engine.prepare("encode")
+    assert content() is None
+
+
+def test_a_session_is_built_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = resting()
+    built: list[object] = []
+    build = onnx_engine._session
+
+    def counted(*given: Any) -> Any:
+        built.append(given)
+        return build(*given)
+
+    monkeypatch.setattr(onnx_engine, "_session", counted)
+    engine._sessions = Together(engine._sessions)
+    threads = [threading.Thread(target=engine.prepare, args=("score",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(built) == 1
+
+
+def test_a_closed_engine_does_not_come_back() -> None:
+    engine = resting()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.run("score", {"x": np.zeros((1, 2))})
+    assert not engine._sessions
+
+
+def test_nothing_rests_unless_it_was_said_at_the_start() -> None:
+    engine = handmade.labels().load().engine
+    assert isinstance(engine, OnnxEngine)
+    engine.rest(())
+    assert set(engine._sessions) == {"decode", "encode", "score"}

@@ -256,7 +256,7 @@ def test_prepared_programs_answer_the_same(caplog: pytest.LogCaptureFixture) -> 
     """Also where a compiler was tried, on given and on told noise."""
     fusion = Fusion(lambda function: compiled(function, "eager"), seconds=600.0)
     plain, engine = (torch_engine("coupling-label", fixed_rows=2, fusion=tried) for tried in (None, fusion))
-    engine.prepare()
+    engine.warm_up()
     assert "not fused" not in caplog.text
     for operation in engine.signature.operations:
         feed = inputs(engine.signature, operation, 3)

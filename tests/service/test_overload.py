@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,3 +45,8 @@ def test_a_request_that_the_queue_would_make_late_is_turned_away(service: Runnin
     assert refused.status_code == 503
     assert refused.json()["type"].endswith("overloaded")
     assert int(refused.headers["retry-after"]) >= 20
+    assert set(refused.json()) == {"type", "title", "status", "detail"}
+    assert re.fullmatch(r"the queue is [0-9.]+ s long for this request", refused.json()["detail"])
+    names = ["date", "retry-after", "content-length", "content-type", "x-request-id", "server-timing"]
+    assert list(refused.headers) == [*names, "x-content-type-options", "cache-control", "referrer-policy"]
+    assert refused.headers["content-type"] == "application/problem+json"

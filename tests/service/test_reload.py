@@ -60,6 +60,19 @@ def test_new_models_and_aliases_appear(service: Running, store: Store) -> None:
     assert version(service) == 1
 
 
+def test_a_new_version_is_as_ready_as_the_one_that_it_follows(service: Running, store: Store) -> None:
+    assert sessions(service, 1) == {"decode"}
+    assert version(service) == 1
+    assert sessions(service, 1) == {"decode", "score"}
+    publish(store, "m", handmade.unconditional())
+    until(lambda: service.client.get("/models/m").json()["version"] == 2, "version 2")
+    assert sessions(service, 2) == {"score"}
+
+
+def sessions(service: Running, number: int) -> set[str]:
+    return set(service.parts.registry._entries[("m", number)].loaded.engine._sessions)  # type: ignore[attr-defined]
+
+
 def test_a_removed_alias_is_gone_and_a_removed_champion_leaves_the_highest(service: Running, store: Store) -> None:
     publish(store, "m", handmade.unconditional(), alias=None)
     store.set_alias("m", "candidate", 2)

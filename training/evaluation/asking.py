@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -77,12 +77,15 @@ class Asked:
         noise = ScoringNoise(self.signature.noise, self.seed, len(split))
         return self._answer(latents(self.loaded, split.x, _given(split), noise))
 
-    def reconstruct(self, split: Split) -> np.ndarray:
-        """decode(encode(x)): rows of one condition go together, in as many questions as there are conditions."""
+    def reconstruct(self, split: Split, drawn: Container[str] = ()) -> np.ndarray:
+        """decode(encode(x)): rows of one condition go together, in as many questions as there are conditions.
+
+        Latent parts that are named in `drawn` are drawn instead of read off x.
+        """
         latent = self.encode(split)
         out = np.empty_like(split.x)
         for rows, condition in _by_condition(split):
-            given = {name: part[rows] for name, part in latent.items()}
+            given = {name: part[rows] for name, part in latent.items() if name not in drawn}
             out[rows] = self._answer(sample(self.loaded, condition, latent=given)).samples
         return out
 

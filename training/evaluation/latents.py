@@ -18,11 +18,13 @@ _RECONSTRUCTED = {True: 1000, False: 64}
 
 
 def latents_section(asked: Asked, test: Split) -> Section:
-    """Mean and sd of each latent part, which should be 0 and 1, and the picture of z."""
+    """Mean and sd of each latent part that is read off x, which should be 0 and 1, and the picture of z."""
     rows = test.take(slice(0, _ROWS))
     parts = asked.encode(rows)
     metrics, lines = {}, []
     for name, values in parts.items():
+        if not values.any():
+            continue  # nothing reads it off x: encode answers its mode
         metrics[f"latent_{name}_mean"], metrics[f"latent_{name}_sd"] = float(values.mean()), float(values.std())
         lines.append(
             Line(

@@ -52,13 +52,18 @@ CATALOGUE: dict[str, Architecture] = {
         **SMALL,
     ),
     "latent-joint": LatentConfig(
-        data=DIGITS, condition=LABEL, autoencoder=AUTOENCODER, gradient="through", flow={"family": "joint", **SMALL}
+        data=DIGITS,
+        condition=LABEL,
+        autoencoder=AUTOENCODER | {"detail": 3},
+        gradient="through",
+        flow={"family": "joint", **SMALL},
     ),
     "latent-gradients": LatentConfig(
         data=DIGITS,
         condition=LABEL,
         autoencoder={
             "latent": 6,
+            "detail": 2,
             "stem": "gradients",
             "channels": (4,),
             "kernels": (3,),

@@ -157,7 +157,8 @@ def test_every_parameter_learns(name: str) -> None:
     x, noise, condition = random_inputs(model, 8)
     loss = -model.log_weight(x, noise, condition).mean()
     if model.space == "latent":
-        loss = loss + (model.autoencoder.decode(model.embed(x)) - model.scale(x)).square().sum()
+        detail = torch.randn(8, model.autoencoder.detail) if model.autoencoder.detail else None
+        loss = loss + (model.autoencoder.decode(model.embed(x), detail) - model.scale(x)).square().sum()
         if model.config.autoencoder.predict_gradients:
             loss = loss + model.autoencoder.decode_gradients(model.embed(x))[1].square().sum()
     loss.backward()

@@ -46,7 +46,7 @@ def test_prepared_and_fused_programs_answer_the_same() -> None:
         torch_engine("joint-label", device="cuda", most_rows=64, fusion=fusion)
         for fusion in (None, Fusion(seconds=120.0))
     )
-    engine.prepare()
+    engine.warm_up()
     for operation in engine.signature.operations:
         feed = inputs(engine.signature, operation, 64)
         for output, array in plain.run(operation, feed).items():
@@ -119,7 +119,7 @@ def test_weights_and_graphs_go_when_the_engine_is_closed() -> None:
     before = torch.cuda.memory_allocated()
     for _ in range(3):
         engine = torch_engine("coupling-label", device="cuda", most_rows=1024)
-        engine.prepare()
+        engine.warm_up()
         engine.close()
         del engine
     assert torch.cuda.memory_allocated() <= before

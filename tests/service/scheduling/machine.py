@@ -14,8 +14,9 @@ FAR = 1e9
 class World:
     """Pulls calls and ends them; keeps what each job was given, and how long the engine was busy."""
 
-    def __init__(self, pace: Pace | None = None) -> None:
+    def __init__(self, pace: Pace | None = None, per_call: float = PER_CALL) -> None:
         self.now = 0.0
+        self.per_call = per_call
         self.scheduler = Scheduler(pace or Pace(), self.cost)
         self.costs: dict[Kind, Cost] = {}
         self.done: dict[Job, list[tuple[int, int]]] = {}
@@ -23,7 +24,7 @@ class World:
 
     def cost(self, kind: Kind) -> Cost:
         """Known from the start, and right."""
-        return self.costs.setdefault(kind, Cost(PER_ROW, PER_CALL))
+        return self.costs.setdefault(kind, Cost(PER_ROW, self.per_call))
 
     def submit(
         self, rows: int, tenant: str = "", kind: Kind = "model", deadline: float = FAR, start_by: float = FAR
@@ -43,7 +44,7 @@ class World:
 
     def finish(self, batch: Batch) -> None:
         """It takes what it costs."""
-        seconds = PER_ROW * batch.rows + PER_CALL
+        seconds = PER_ROW * batch.rows + self.per_call
         self.now += seconds
         self.scheduler.finished(batch, seconds)
         for chunk in batch.chunks:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.engine import Arrays, EngineError, EngineLost, EngineOutOfMemory
+from inference.engine import Arrays, Engine, EngineError, EngineLost, EngineOutOfMemory
 from inference.loaded import Loaded
 from service.scheduling.driver import DeadlinePassed, Driver
 from service.scheduling.scheduler import Pace
@@ -43,7 +43,7 @@ class Rows:
         np.testing.assert_allclose(self.out, (self.value + np.arange(self.rows) - 1) / 2, rtol=1e-6)
 
 
-class Gate:
+class Gate(Engine):
     """An engine that can be held, counts its calls, and fails where a row is `poison`."""
 
     device = "cpu"
@@ -155,6 +155,30 @@ def test_a_poisoned_member_fails_alone() -> None:
         assert not driver.lost
 
     drive(test, Gate(poison=666))
+
+
+class Unprepared(Gate):
+    """An engine that fails before its first call."""
+
+    failures = 1
+
+    def prepare(self, operation: Any) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise EngineError("not yet")
+
+
+def test_an_engine_that_cannot_be_prepared_fails_what_waits_for_it_alone() -> None:
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        gate.open.set()
+        with pytest.raises(EngineError, match="not yet"):
+            await driver.run(model, Rows(0, 1), FAR)
+        assert not gate.calls
+        later = Rows(0, 1)
+        await driver.run(model, later, FAR)
+        later.check()
+
+    drive(test, Unprepared())
 
 
 class Faulty(Rows):

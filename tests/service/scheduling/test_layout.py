@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine import Arrays
+from inference.engine import Arrays, Engine
 from service.scheduling.layout import LANES, Dense, FixedShape, Layout
 
 members = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 90)), min_size=1, max_size=6)
 
 
-class Places:
+class Places(Engine):
     """Answers each row with its value, its place modulo LANES, and the size of its call."""
 
     device = "cpu"

@@ -235,7 +235,19 @@ def test_the_delay_of_a_small_job_does_not_count_all_of_the_big_ones() -> None:
     for _ in range(3):
         world.submit(10**6, deadline=FAR)
     assert world.scheduler.delay("model", 1) == pytest.approx(4 * PER_ROW + PER_CALL)
-    assert world.scheduler.delay("model", 10**6) == pytest.approx(4 * 10**6 * PER_ROW + PER_CALL)
+    assert world.scheduler.delay("model", 10**6) == pytest.approx(4 * 10**6 * (PER_ROW + PER_CALL / LONG))
+
+
+@pytest.mark.parametrize("per_call", [PER_CALL, 60 * PER_CALL])
+def test_the_delay_is_what_then_passes_also_where_a_call_costs_more_than_its_rows(per_call: float) -> None:
+    world = World(per_call=per_call)
+    for _ in range(40):
+        world.submit(300)
+    world.submit(3000, kind="another model")
+    expected, last = world.scheduler.delay("model", 300), world.submit(300)
+    while not world.complete(last):
+        assert world.step()
+    assert world.now == pytest.approx(expected, rel=0.1)
 
 
 def test_the_backlog_is_all_that_waits_and_all_that_is_out() -> None:
@@ -244,9 +256,9 @@ def test_the_backlog_is_all_that_waits_and_all_that_is_out() -> None:
     gone = world.submit(500)
     world.submit(2000, kind="another")
     world.scheduler.leave(gone)
-    assert world.scheduler.backlog == pytest.approx(2000 * PER_ROW)
+    assert world.scheduler.backlog == pytest.approx(2000 * (PER_ROW + PER_CALL / LONG))
     assert world.scheduler.pull() is not None
-    assert world.scheduler.backlog == pytest.approx(2000 * PER_ROW + PER_CALL)
+    assert world.scheduler.backlog == pytest.approx(2000 * PER_ROW + 1010 / LONG * PER_CALL + PER_CALL)
     for batch in list(world.scheduler.in_flight):
         world.finish(batch)
     while world.step():

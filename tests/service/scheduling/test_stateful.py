@@ -101,7 +101,13 @@ class Machine(RuleBasedStateMachine):
             waiting = list(self.scheduler.waiting())
             assert not any(job.ended or not job.left for job in waiting)
             if not self.out:
-                assert abs(self.scheduler.backlog - sum(job.left for job in waiting) * self.per_row) < 1e-9
+                rows = sum(job.left for job in waiting)
+                assert -1e-9 < self.scheduler.backlog - rows * self.per_row < rows * 1e-4 + 1e-9
+            for kind in {job.kind for job in waiting}:
+                left = [job.left for job in waiting if job.kind == kind]
+                kept = self.scheduler._kinds[kind]
+                assert (kept.rows, kept.most) == (sum(left), max(left))
+                assert kept.up_to(7.5) == sum(min(rows, 7.5) for rows in left)
 
     def answered(self, job: Job) -> bool:
         return len(self.rows[job]) == job.rows
