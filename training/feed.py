@@ -76,10 +76,11 @@ class _Staged:
     """A batch on the host: row numbers, x, and the condition if there is one."""
 
     def __init__(self, rows: Rows, size: int) -> None:
-        self._cuda = rows.device.type == "cuda"
+        self._device = rows.device
+        pinned = rows.device.type == "cuda"
         sources = [rows.x] if rows.condition is None else [rows.x, rows.condition]
-        self.tensors = [torch.empty(size, dtype=torch.int64, pin_memory=self._cuda)]
-        self.tensors += [torch.empty((size, *s.shape[1:]), dtype=s.dtype, pin_memory=self._cuda) for s in sources]
+        self.tensors = [torch.empty(size, dtype=torch.int64, pin_memory=pinned)]
+        self.tensors += [torch.empty((size, *s.shape[1:]), dtype=s.dtype, pin_memory=pinned) for s in sources]
         self._copied: torch.cuda.Event | None = None
 
     def gather(self, rows: Rows, index: Tensor) -> None:
@@ -94,6 +95,6 @@ class _Staged:
 
     def sent(self) -> None:
         """Note where in the device's work the copy is done."""
-        if self._cuda:
+        if self._device.type == "cuda":
             self._copied = torch.cuda.Event()
-            self._copied.record()
+            self._copied.record(torch.cuda.current_stream(self._device))
