@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 RUN := $(BIN)/python -m
 
-.PHONY: help serve train test test-full lint bench bench-serving openapi clean
+.PHONY: help serve train test test-full lint bench bench-serving gpu-wheels openapi clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -74,6 +74,9 @@ bench: $(VENV)/.dev $(VENV)/.bench  ## The flows core beside zuko, nflows and Fr
 
 bench-serving: $(VENV)/.dev .venv-peers/.stamp  ## The service beside LitServe, BentoML, Ray Serve and FastAPI (needs wrk); writes docs/results/serving.md.
 	@$(RUN) benchmarks.serving $(ARGS)
+
+gpu-wheels: $(VENV)/.dev  ## Fetch into .whl what benchmarks/gpu.sh needs on another machine but torch; HAVE=file: `pip freeze` there.
+	@$(RUN) benchmarks.gpu.wheels $(if $(HAVE),--have $(HAVE))
 
 openapi: $(VENV)/.serve  ## Write openapi.yaml from the app.
 	@$(RUN) service openapi > openapi.yaml

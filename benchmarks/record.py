@@ -45,7 +45,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of docs/results: `body` is Markdown after the table, `pictures` are (path, PNG, caption)."""
+    """One page of docs/results: `body` is Markdown after the table, `pictures` are (path, PNG, caption).
+
+    `facts` stand in the place of this process's commit, machine and packages where another one measured.
+    """
 
     name: str
     title: str
@@ -57,6 +60,7 @@ class Page:
     body: str = ""
     pictures: Sequence[tuple[str, bytes, str]] = field(default_factory=tuple)
     packages: Sequence[str] = ("numpy", "onnxruntime", "scikit-learn", "torch")
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def render(self) -> str:
         """The page in Markdown."""
@@ -67,9 +71,10 @@ class Page:
         blocks += [f"![{caption}]({path})\n\n*{caption}*" for path, _, caption in self.pictures]
         blocks += [self.body] if self.body else []
         blocks.append("## How it was measured")
-        facts = {"command": f"`{self.command}`", "commit": commit(), "machine": machine()}
+        facts = {"command": f"`{self.command}`"}
+        facts |= self.facts or {"commit": commit(), "machine": machine()}
         facts |= {} if self.seed is None else {"seed": str(self.seed)}
-        facts["packages"] = packages(self.packages)
+        facts |= {} if self.facts else {"packages": packages(self.packages)}
         blocks.append("\n".join(f"- {name}: {value}" for name, value in facts.items()))
         if self.subjects:
             blocks.append(table(list(self.subjects[0]), [list(subject.values()) for subject in self.subjects]))

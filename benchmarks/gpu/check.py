@@ -1,52 +1,73 @@
-"""Every function of every model on the device in float32 against the CPU in float64."""
+"""Both engines against float64: every function of every model, as the service would run it, beside torch in double."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Mapping
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from benchmarks.gpu.models import conditional_affine, conditional_spline, inputs, joint_mixture, perturb
+from benchmarks.gpu.models import conditional_spline, perturb, wide_models
+from benchmarks.gpu.plan import Plan, Row
+from benchmarks.gpu.subject import ENGINES, feed, loaded_on, precisions, store_of
+from flows.functions import Function, functions
 from flows.models.base import Model
+from inference.engine import Arrays
+from model_store import Store
+from model_store.manifest import Precision
 
-TOLERANCE = 5e-4  # relative to 1 + |value|, float32 through up to eight couplings
+BATCHES = (1, 7, 256)
+FUSE_S = 5.0  # enough for the smallest program and the largest: both ways of running are checked
 
 
-def run_check(device: torch.device) -> list[dict[str, object]]:
-    """One row per model and function: the largest relative error. Raises AssertionError past the tolerance."""
-    rows = []
-    for name, make in (
-        ("joint 8x3x512", joint_mixture),
-        ("spline", conditional_spline),
-        ("affine", conditional_affine),
-    ):
-        model = perturb(make())
-        exact = copy.deepcopy(model).double()
-        model = model.to(device)
-        for operation, function in functions(model.operations).items():
-            error = 0.0
-            for batch in (1, 7, 256):
-                got = function(model, inputs(model, batch, device, torch.float32))
-                want = function(exact, inputs(model, batch, torch.device("cpu"), torch.float64))
-                for a, b in zip(got, want, strict=True):
-                    error = max(error, float(((a.double().cpu() - b).abs() / (1 + b.abs())).max()))
-            assert error < TOLERANCE, f"{name} {operation}: error {error:.1e} is over {TOLERANCE}"
-            rows.append({"model": name, "operation": operation, "max relative error": f"{error:.1e}"})
+def measure(plan: Plan) -> list[Row]:
+    """One row per model, engine, precision and operation: the largest error relative to 1 + |value|."""
+    rows: list[Row] = []
+    for name, model in {**wide_models(plan.sizes), "spline": perturb(conditional_spline())}.items():
+        store = store_of(plan, name, model)
+        exact = functions(copy.deepcopy(model).double())
+        runs: list[tuple[str, Precision]] = [(ENGINES[0], "float32")]
+        runs += [(ENGINES[1], precision) for precision in precisions(Store.open(store).resolve(name))]
+        for engine, precision in runs:
+            loaded = loaded_on(plan, store, name, engine, precision, FUSE_S)
+            for operation in loaded.signature.operations:
+                errors = []
+                for batch in BATCHES:
+                    arrays = feed(loaded.signature, operation, batch, seed=batch)
+                    errors.append(error_of(loaded.engine.run(operation, arrays), in_double(exact[operation], arrays)))
+                worst = float(np.max(errors))
+                named = {"model": name, "engine": engine, "precision": precision, "operation": operation}
+                rows.append(named | {"error": worst})
+            loaded.close()
     return rows
 
 
-def functions(operations: tuple[str, ...]) -> dict[str, Callable[[Model, dict[str, Tensor]], tuple[Tensor, ...]]]:
-    """The pure functions on named inputs."""
+def in_double(function: Function, arrays: Arrays) -> Arrays:
+    """The answers of torch in float64 on the CPU."""
+    inputs = [torch.from_numpy(np.asarray(arrays[name])) for name in function.inputs]
+    with torch.inference_mode():
+        outputs = function(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in inputs))
+    parts = outputs if isinstance(outputs, tuple) else (outputs,)
+    return {name: part.numpy() for name, part in zip(function.outputs, parts, strict=True)}
 
-    def parts(named: dict[str, Tensor], these: tuple) -> tuple[Tensor, ...]:
-        return tuple(named[part.name] for part in these)
 
-    every = {
-        "decode": lambda m, n: (m.decode(parts(n, m.latent), n["condition"]),),
-        "encode": lambda m, n: m.encode(n["x"], parts(n, m.noise), n["condition"]),
-        "score": lambda m, n: (m.score(n["x"], parts(n, m.noise), n["condition"]),),
-        "infer": lambda m, n: m.infer(n["x"], parts(n, m.noise)),
-    }
-    return {name: torch.inference_mode()(every[name]) for name in operations}
+def error_of(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> float:
+    """max |got - want| / (1 + |want|); NaN where a number is not finite, so that no bound holds.
+
+    >>> error_of({"x": np.array([1.5])}, {"x": np.array([1.0])})
+    0.25
+    """
+    worst = 0.0
+    for name, expected in want.items():
+        found = got[name].astype(np.float64)
+        if found.shape != expected.shape or not np.isfinite(found).all():
+            return float("nan")
+        worst = max(worst, float(np.max(np.abs(found - expected) / (1 + np.abs(expected)), initial=0.0)))
+    return worst
+
+
+def weights_of(model: Model) -> tuple[int, int]:
+    """Numbers in matrices, and bytes of all weights in float32."""
+    parameters = list(model.parameters())
+    return sum(p.numel() for p in parameters if p.ndim == 2), 4 * sum(p.numel() for p in parameters)

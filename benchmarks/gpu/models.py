@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from benchmarks.gpu.plan import Sizes
 from flows.architecture import build
 from flows.config import (
     Affine,
@@ -16,6 +17,8 @@ from flows.config import (
     VectorCondition,
 )
 from flows.models.base import Model
+
+MIXTURE = "mixture"
 
 
 def joint_mixture(width: int = 512, depth: int = 3, blocks: int = 8) -> Model:
@@ -37,18 +40,24 @@ def conditional_spline() -> Model:
     )
 
 
-def conditional_affine(width: int = 512) -> Model:
+def conditional_affine(width: int = 512, depth: int = 3, blocks: int = 8) -> Model:
     """A conditional affine-coupling flow on 64 numbers, wide enough for the matrix unit."""
     return build(
         CouplingConfig(
             data=Data(shape=(64,)),
             condition=VectorCondition(size=8),
             coupling=Affine(),
-            conditioner=Conditioner(width=width, depth=3),
-            blocks=8,
+            conditioner=Conditioner(width=width, depth=depth),
+            blocks=blocks,
             actnorm=False,
         )
     )
+
+
+def wide_models(sizes: Sizes) -> dict[str, Model]:
+    """The two flows that fill the matrix unit, by name."""
+    shape = (sizes.width, sizes.depth, sizes.blocks)
+    return {MIXTURE: perturb(joint_mixture(*shape)), "affine": perturb(conditional_affine(*shape))}
 
 
 def perturb(model: Model, scale: float = 0.05, seed: int = 0) -> Model:

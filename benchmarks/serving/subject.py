@@ -11,6 +11,7 @@ import torch
 
 from flows.architecture import build
 from flows.config import Conditioner, CouplingConfig, Data, LabelCondition
+from flows.models.base import Model
 from model_store import Draft, Store
 from model_store.manifest import Lineage
 from training.export import export
@@ -38,18 +39,25 @@ def publish(folder: Path) -> Path:
     for weight in model.parameters():
         if not weight.any():  # the last layer of a conditioner: without this the flow is the identity
             torch.nn.init.normal_(weight, std=0.01)
+    draft, files = version_of(MODEL, model, "benchmarks.serving")
+    store.publish(draft, files)
+    return folder
+
+
+def version_of(name: str, model: Model, recipe: str) -> tuple[Draft, dict[str, bytes]]:
+    """An untrained model as a publisher hands it to a store."""
     exported = export(model)
     draft = Draft(
-        name=MODEL,
+        name=name,
         signature=signature_of(model),
-        family=CONFIG.family,
+        family=model.config.family,
         parameters=exported.parameters,
         graph_errors=exported.graph_errors,
+        precision_errors=exported.precision_errors,
         probe=exported.probe,
-        lineage=Lineage(recipe="benchmarks.serving", seed=0, data_digest="", code_version=code_version()),
+        lineage=Lineage(recipe=recipe, seed=0, data_digest="", code_version=code_version()),
     )
-    store.publish(draft, exported.files)
-    return folder
+    return draft, exported.files
 
 
 def unpack(store: Path, folder: Path) -> Path:

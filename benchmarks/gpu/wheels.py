@@ -1,0 +1,113 @@
+"""`python -m benchmarks.gpu.wheels`, run by `make gpu-wheels`: the wheels that benchmarks/gpu.sh needs beside torch.
+
+They are the pins of requirements/*.txt for Python 3.12 on x86-64 Linux: what serves, what trains, the peers, and the
+client of the load. What the other machine has already, named in a file of `pip freeze` there, is left out: it weighs
+most of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+LIMIT_MIB = 60
+WHOLE = ("serve.txt", "train.txt")  # all of these lists
+SOME = {"bench.txt": {"freia", "zuko"}, "dev.txt": {"certifi", "h11", "httpcore", "httpx", "idna"}}  # of these, some
+WITH_TORCH = {"filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "setuptools", "sympy"}
+NOT_IMPORTED = {  # remote file systems of Lightning, and the readers of tables
+    *("aiohappyeyeballs", "aiohttp", "aiosignal", "attrs", "frozenlist", "multidict", "propcache", "yarl"),
+    *("polars", "polars-runtime-32"),
+}
+_TARGET = {
+    "python_full_version": "3.12.3",
+    "python_version": "3.12",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "implementation_name": "cpython",
+    "os_name": "posix",
+}
+_PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Versions by name of a pinned list, as they hold on the target."""
+    found: dict[str, str] = {}
+    for line in path.read_text().splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate(_TARGET):
+            found[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+    return found
+
+
+def needed(requirements: Path = ROOT / "requirements") -> dict[str, str]:
+    """Versions by name of all that gpu.sh imports beside torch. Raises KeyError when a list misses a name of SOME."""
+    chosen: dict[str, str] = {}
+    for name in WHOLE:
+        chosen |= pins(requirements / name)
+    for name, packages in SOME.items():
+        listed = pins(requirements / name)
+        chosen |= {package: listed[package] for package in packages}
+    return {name: chosen[name] for name in sorted(set(chosen) - WITH_TORCH - NOT_IMPORTED)}
+
+
+def names_in(text: str) -> set[str]:
+    """The packages of `pip freeze` or of a plain list.
+
+    >>> sorted(names_in("numpy==2.5.2\\nPyYAML 6.0\\n\\nzope.event"))
+    ['numpy', 'pyyaml', 'zope-event']
+    """
+    words = (re.match(r"[A-Za-z0-9._-]+", line.strip()) for line in text.splitlines())
+    return {str(canonicalize_name(word.group())) for word in words if word}
+
+
+def download(chosen: dict[str, str], into: Path) -> None:
+    """Fetch the wheels from pip's configured index; what is published as source alone is built, it is pure Python."""
+    into.mkdir(parents=True, exist_ok=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    target = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"]
+    target += [option for platform in _PLATFORMS for option in ("--platform", f"{platform}_x86_64")]
+    for name, version in chosen.items():
+        wanted = f"{name}=={version}"
+        fetched = subprocess.run(
+            [*pip, "download", "-q", "--no-deps", *target, "-d", str(into), wanted], stderr=subprocess.DEVNULL
+        )
+        if fetched.returncode:
+            subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", str(into), wanted], check=True)
+    built = [wheel.name for wheel in into.glob("*.whl") if not re.search(r"-(any|.*x86_64)\.whl$", wheel.name)]
+    if built:
+        raise SystemExit(f"not for the target: {', '.join(built)}")
+
+
+def main() -> None:
+    """Download what is needed and print what it weighs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--have", type=Path, help="file of `pip freeze` of the other machine: what it names stays here")
+    parser.add_argument("--into", type=Path, default=ROOT / ".whl")
+    options = parser.parse_args()
+    have = names_in(options.have.read_text()) if options.have else set()
+    for wheel in options.into.glob("*.whl"):
+        wheel.unlink()
+    chosen = {name: version for name, version in needed().items() if name not in have}
+    download(chosen, options.into)
+    wheels = sorted(options.into.glob("*.whl"), key=lambda wheel: -wheel.stat().st_size)
+    size = sum(wheel.stat().st_size for wheel in wheels) / 2**20
+    for wheel in wheels:
+        print(f"{wheel.stat().st_size / 2**20:8.2f} MiB  {wheel.name}")
+    print(f"{size:8.2f} MiB  in {len(wheels)} wheels of {len(needed())} packages, in {options.into}")
+    if size > LIMIT_MIB:
+        print(f"over {LIMIT_MIB} MiB: name what the other machine has (pip freeze there) in HAVE=file", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

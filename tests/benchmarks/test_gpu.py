@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu import kept as keeping
+from benchmarks.gpu.floors import Rates, cost_of, floor_of
+from benchmarks.gpu.goals import figures
+from benchmarks.gpu.kept import Kept, finish, read, write
+from benchmarks.gpu.page import page
+from benchmarks.gpu.part import PARTS, run
+from benchmarks.gpu.plan import Plan, Row
+from benchmarks.gpu.wheels import ROOT, needed, pins
+
+RATES = Rates({"float32": 50e12, "bf16": 700e12}, copy=4e12, to_device=50e9, to_host=40e9)
+FACTS = {"device": "Card X, 141 GiB", "machine": "m", "packages": "torch 2.11", "when": "2026-01-01T00:00:00+00:00"}
+
+
+def _plan(folder: Path, device: str = "cuda", source: str = "abc") -> Plan:
+    return Plan(device, folder, source)
+
+
+def _call(seconds: float, rows: int = 2**20, precision: str = "float32") -> Row:
+    floors = {"products": 0.1, "memory": 0.01, "bus_in": 0.002, "bus_out": 0.001}
+    named = {"kind": "call", "model": "mixture", "operation": "decode", "precision": precision}
+    return {**named, "rows": rows, "seconds": seconds, "flops": 5e12, **floors}
+
+
+def _parts(
+    latency_us: float = 140.0, call_s: float = 0.125, http_s: float = 9.0, fit_s: float = 50.0
+) -> dict[str, list[Row]]:
+    rates: Row = {
+        "kind": "rates",
+        "side": 8192,
+        "matrix": RATES.matrix,
+        "copy": 4e12,
+        "to_device": 5e10,
+        "to_host": 4e10,
+    }
+    latency: Row = {"operation": "decode", "rows": 1, "p50_us": latency_us, "p99_us": 200.0}
+    cell: Row = {"configuration": "affine", "operation": "score", "notes": {"FrEIA": "not there"}, "floor": 1e-6}
+    seconds = {"condflow": 1e-4, "zuko, eager": 2e-3, "zuko, compiled": 6e-4, "zuko, compiled, CUDA graphs": 3e-4}
+    fit_: Row = {"recipe": "mnist", "way": "graphed", "epochs": 9, "forward accuracy": 0.9843, "s": fit_s}
+    return {
+        "check": [
+            {"model": "mixture", "engine": "torch", "precision": "float32", "operation": "decode", "error": 1e-5}
+        ],
+        "latency": [{"engine": "torch", **latency}, {"engine": "ONNX Runtime", **latency}],
+        "throughput-mixture": [rates, _call(call_s), _call(call_s / 2, 2**6), _call(0.11, precision="bf16")],
+        "peers-affine": [
+            {**cell, "rows": 1, "seconds": seconds},
+            {**cell, "rows": 65_536, "seconds": {}, "floor": None},
+        ],
+        "http": [{"kind": "many samples", "samples": 10**7, "seconds": http_s, "bytes": 80_000_000}],
+        "training-accuracy": [fit_],
+        "memory": [{"version": "mixture@1", "weights_mib": 17.0, "peak_mib": 100.0}],
+    }
+
+
+def test_the_floor_is_its_largest_term() -> None:
+    small = floor_of(cost_of(8_000_000, 16_000_000, 40, 8, rows=1), RATES, "float32")
+    assert small.memory == pytest.approx((16_000_000 + 48) / 4e12)
+    assert (small.term, small.seconds) == ("memory", small.memory)
+    large = floor_of(cost_of(8_000_000, 16_000_000, 40 * 2**20, 8 * 2**20, rows=2**20), RATES, "float32")
+    assert large.products == pytest.approx(8e6 * 2**20 / 50e12)
+    assert large.term == "products"
+    assert floor_of(cost_of(100, 0, 2**30, 0, rows=1), RATES, "bf16").term == "bus_in"
+
+
+def test_a_share_is_of_the_rate_in_its_own_precision() -> None:
+    made = {figure.quantity: figure for figure in figures(_parts(), card=True)}
+    float32 = made["decode, large batch, float32: share of the measured matrix rate"]
+    bf16 = made["decode, large batch, bf16: share of the measured matrix rate"]
+    assert (float32.value, float32.goal, float32.reached) == (pytest.approx(0.1 / 0.125), 0.6, True)
+    assert (bf16.value, bf16.goal) == (pytest.approx(0.1 / 0.11), 0.8)
+
+
+@pytest.mark.parametrize(
+    ("parts", "missed"),
+    [
+        (_parts(), ""),
+        (_parts(latency_us=151.0), "batch 1, decode"),
+        (_parts(call_s=0.2), "decode, large batch, float32"),
+        (_parts(http_s=10.5), "10,000,000 samples over HTTP"),
+        (_parts(fit_s=61.0), "mnist: seconds of fitting"),
+    ],
+)
+def test_the_page_gives_a_verdict_on_every_goal(tmp_path: Path, parts: dict[str, list[Row]], missed: str) -> None:
+    found = [Kept(part, rows, FACTS) for part, rows in parts.items()]
+    written = page(_plan(tmp_path), found, (*parts, "peers-spline")).write(tmp_path)
+    text = written.read_text()
+    assert text.startswith("# On Card X, 141 GiB")
+    assert ("Missed" in text) == bool(missed)
+    assert f"Missed: {missed}" in text or not missed
+    assert "- peers-spline was not run" in text
+    assert "- commit: abc" in text
+    assert "FrEIA: not there" in text
+    assert (tmp_path / "gpu.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_peer_in_any_way_counts_everywhere_and_plain_compilation_alone_up_to_64_rows() -> None:
+    small, everywhere = (f for f in figures(_parts(), card=True) if f.quantity.startswith("peers"))
+    assert (small.value, small.goal) == (pytest.approx(6.0), 5.0)
+    assert (everywhere.value, everywhere.goal) == (pytest.approx(3.0), 1.0)
+    assert "CUDA graphs" in everywhere.note
+
+
+def test_a_cpu_has_no_goals() -> None:
+    assert all(figure.reached is None for figure in figures(_parts(), card=False))
+
+
+def test_a_fit_below_the_accuracy_took_no_time_that_counts() -> None:
+    row = {"recipe": "mnist", "way": "eager", "epochs": 30, "forward accuracy": 0.98, "s": 20.0}
+    (below,) = figures({"training-accuracy": [row]}, card=True)
+    (absent,) = figures({"training-accuracy": [{"recipe": "mnist", "failed": "no data"}]}, card=True)
+    assert (below.reached, absent.reached, absent.note) == (False, False, "no data")
+
+
+def test_what_is_not_finite_reaches_no_goal() -> None:
+    named = {"model": "m", "engine": "torch", "precision": "float32", "operation": "decode"}
+    rows = [named | {"error": e} for e in (1e-6, float("nan"), 1e-7)]
+    (figure,) = figures({"check": rows}, card=True)
+    assert figure.reached is False
+
+
+def test_a_finished_part_is_not_run_again_and_another_commit_or_device_is(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, "cpu")
+    marked = Kept("check", [{"model": "kept"}], FACTS)
+    write(plan, marked)
+    assert finish(plan, "check") == marked
+    assert read(_plan(tmp_path, "cpu", "abd"), "check") is None
+    assert read(_plan(tmp_path, "cuda"), "check") is None
+
+
+def test_a_failed_part_tells_why_and_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = _plan(tmp_path, "cpu")
+    monkeypatch.setattr(keeping, "_run", lambda command, limit_s: "its process ended with -9")
+    assert finish(plan, "check").error == "its process ended with -9"
+    again: list[str] = []
+
+    def better(command: list[str], limit_s: float) -> str:
+        again.append(command[3])
+        write(plan, Kept("check", [{"model": "new"}], FACTS))
+        return ""
+
+    monkeypatch.setattr(keeping, "_run", better)
+    assert finish(plan, "check").rows == [{"model": "new"}]
+    assert again == ["check"]
+    assert "**check failed**" in page(plan, [Kept("check", [], FACTS, "gone")], ("check",)).render()
+
+
+def test_a_part_that_hangs_is_ended_at_the_limit(tmp_path: Path) -> None:
+    kept = finish(_plan(tmp_path, "cpu"), "check", limit_s=0.01)
+    assert kept.error == "it ran past 0.01 s"
+    assert read(_plan(tmp_path, "cpu"), "check") == kept
+
+
+def test_an_error_in_a_part_is_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PARTS, "broken", ("floors",))  # a module that measures nothing
+    kept = run(_plan(tmp_path, "cpu"), "broken")
+    assert (kept.rows, kept.error.split(":")[0]) == ([], "AttributeError")
+    assert kept.facts["device"].startswith("CPU")
+
+
+def test_sources_that_differ_from_the_commit_are_another_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "commit", lambda: "0123456789ab")
+    assert keeping.source() == "0123456789ab"
+    monkeypatch.setattr(keeping, "commit", lambda: "0123456789ab-dirty")
+    name = keeping.source()
+    assert name.startswith("0123456789ab-dirty-")
+    assert keeping.source() == name
+    monkeypatch.setattr(keeping, "_SOURCES", ("flows",))
+    assert keeping.source() != name
+
+
+def test_the_wheels_are_pinned_as_the_requirements_are() -> None:
+    chosen = needed()
+    for name in ("onnxruntime", "fastapi", "lightning", "zuko", "freia", "safetensors", "matplotlib"):
+        assert name in chosen
+    assert not {"torch", "polars", "pytest"} & set(chosen)
+    for path in (ROOT / "requirements").glob("*.txt"):
+        if path.name == "serving-peers.txt":  # an environment of its own
+            continue
+        listed = pins(path)
+        assert {name: listed[name] for name in chosen.keys() & listed.keys()} == {
+            name: chosen[name] for name in chosen.keys() & listed.keys()
+        }, path.name
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_the_script_runs_every_part_on_a_cpu(tmp_path: Path) -> None:
+    environment = {**os.environ, "DEVICE": "cpu", "OUT": str(tmp_path / "page"), "OMP_NUM_THREADS": "1"}
+    command = ["benchmarks/gpu.sh", "--folder", str(tmp_path / "parts"), "--source", "test"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=1200)
+    for part in PARTS:
+        kept = json.loads((tmp_path / "parts" / f"{part}-cpu-test.json").read_text())
+        assert kept["rows"], part
+        assert not kept["error"], part
+    text = (tmp_path / "page" / "gpu.md").read_text()
+    assert all(f"## {part}" in text for part in PARTS)
+    assert "failed" not in text.split("## How it was measured")[0].split("## check")[0]
