@@ -52,13 +52,18 @@ class ArrayEngine(ABC):
             wanted = (rows, *output_shape(self.signature, operation, name))
             if array.shape != wanted:
                 raise EngineError(f"{operation}: output {name} has shape {array.shape}, expected {wanted}")
-            result[name] = self._integers(array) if name == "x" and self.signature.data.is_integer else array
+            rounded = name == "x" and self.signature.data.is_integer and array.dtype != np.uint8
+            result[name] = self._integers(array) if rounded else array
         return result
 
     def warm(self, rows: int = 1) -> None:
         """Run every operation once on zeros, so that no caller pays for first allocations."""
         for operation, columns in self._columns.items():
             self.run(operation, {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in columns.items()})
+
+    def warm_up(self) -> None:
+        """Do what makes later calls fast, for a service to wait for before it answers. Raises EngineError."""
+        self.warm()
 
     def prepare(self, operation: Operation) -> None:  # noqa: B027
         """Be ready for a call of `operation`. Raises EngineError."""

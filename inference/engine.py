@@ -56,6 +56,10 @@ class Engine(Protocol):
         """Answer one batch. Raises EngineError."""
         ...
 
+    def warm_up(self) -> None:
+        """Do what makes later calls fast; nothing where they are. Raises EngineError."""
+        ...
+
     def prepare(self, operation: Operation) -> None:
         """Do what an operation's first call would wait for, so that it costs what later ones do. Raises EngineError."""
         return

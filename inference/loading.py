@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,11 +32,12 @@ from inference.graph_checks import WEIGHTS, check_graph
 from inference.loaded import Loaded
 from inference.onnx_engine import OnnxEngine
 from inference.weights import Tensors, read_tensors
-from model_store.manifest import Manifest
+from model_store.manifest import Manifest, Precision
 from model_store.signature import LabelCondition, Operation, Signature, VectorCondition
 
 ARCHITECTURE = "architecture.json"
 PRIOR_SAMPLE = "prior_sample.safetensors"
+LOWERED_FACTOR = 8.0  # probe answers in a lower precision may be off by so many times the error recorded for it
 Read = Callable[[str], bytes]
 
 
@@ -51,17 +53,45 @@ class Store(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where and how a version is computed.
+
+    `device` "cpu" runs the graphs in ONNX Runtime with `threads`; anything else runs the architecture in torch there. A
+    version without an architecture, which was brought as graphs, runs on the CPU whatever the device. The rest is for
+    torch alone: `precision` of products, where the version's export recorded its error; `most_rows` of one program;
+    `fixed_rows` of every program, 0 for as many as a batch needs; `fuse_seconds` that a version's warm-up may spend on
+    finding what a compiler makes faster. Of the CPU's engine, `rests` says that it is going to be told which operations
+    may rest.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    precision: Precision = "float32"
+    most_rows: int = 65_536
+    fixed_rows: int = 0
+    fuse_seconds: float = 0.0
+    rests: bool = False
+
+
 def load(
-    store: Store, name: str, reference: int | str | None = None, *, threads: int = 1, device: str = "cpu"
+    store: Store,
+    name: str,
+    reference: int | str | None = None,
+    *,
+    threads: int = 1,
+    device: str = "cpu",
+    placement: Placement | None = None,
 ) -> Loaded:
-    """Resolve `name@reference` (None: alias champion, else the highest version), verify it and build its engine.
+    """Resolve `name@reference` (None: alias champion, else the highest version), and load it as `load_version` does.
 
     Raises:
-        LoadError: the version is refused; its subclass says why.
+        LoadError, EngineError: the version is refused; see `load_version`.
         model_store errors: the reference means nothing, or a blob is not to be had.
     """
     manifest = store.resolve(name, reference)
-    return load_version(manifest, lambda path: store.read(manifest, path), threads=threads, device=device)
+    place = placement or Placement(device, threads)
+    return load_version(manifest, lambda path: store.read(manifest, path), placement=place)
 
 
 def load_version(
@@ -71,17 +101,19 @@ def load_version(
     threads: int = 1,
     device: str = "cpu",
     rests: bool = False,
+    placement: Placement | None = None,
 ) -> Loaded:
     """Verify and load a version whose bytes `read(path)` gives (or a mapping holds), in a store or before publication.
 
-    `device` "cpu" runs the graphs in ONNX Runtime with `threads`; anything else runs the architecture in torch there. A
-    version without an architecture, which was brought as graphs, runs on the CPU whatever the device. `rests`: the
-    engine is going to be told which operations may rest.
+    `placement` says more than `threads`, `device` and `rests`, and is taken instead of them.
 
     Raises:
         LoadError: the version is refused; its subclass says why.
+        EngineError: it may not run in the precision asked for; EngineOutOfMemory: the device has no room for it.
     """
+    place = placement or Placement(device, threads, rests=rests)
     _check_manifest(manifest)
+    _check_precision(manifest, place)
     files = _read_files(manifest, read)
     signature = manifest.signature
     weights = read_tensors(_need(files, WEIGHTS), WEIGHTS)
@@ -94,16 +126,16 @@ def load_version(
         tensors[operation] = check_graph(graphs[operation], path, operation, signature, weights)
     prior_sample = _prior_sample(manifest, files)
     probe = read_tensors(_need(files, manifest.probe.path), manifest.probe.path)
-    if device == "cpu" or ARCHITECTURE not in files:
+    if place.device == "cpu" or ARCHITECTURE not in files:
         try:
-            engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, threads, rests=rests)
+            engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, place.threads, rests=place.rests)
         except EngineError as error:
             raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
     else:
-        engine = _torch_engine(signature, files[ARCHITECTURE], weights, device)
+        engine = _torch_engine(signature, files[ARCHITECTURE], weights, place)
     try:
         for operation in signature.operations:
-            _check_probe(engine, operation, probe, manifest)
+            _check_probe(engine, operation, probe, manifest, place.precision)
     except BaseException:
         engine.close()
         raise
@@ -121,16 +153,41 @@ def check_device(device: str) -> None:
     check(device)
 
 
-def _torch_engine(signature: Signature, architecture: bytes, weights: Tensors, device: str) -> ArrayEngine:
-    from inference.torch_engine import TorchEngine  # torch is imported only where it runs
+def _torch_engine(signature: Signature, architecture: bytes, weights: Tensors, place: Placement) -> ArrayEngine:
+    from inference.torch_engine import Fusion, TorchEngine  # torch is imported only where it runs
 
     tensors = {name: weights.array(name) for name in weights.entries}
+    # what a compiler makes of a program is chosen by the clock: not where every bit is promised
+    fusion = Fusion(seconds=place.fuse_seconds) if place.fuse_seconds and not place.fixed_rows else None
     try:
-        return TorchEngine(signature, architecture, tensors, device)
+        return TorchEngine(
+            signature,
+            architecture,
+            tensors,
+            place.device,
+            precision=place.precision,
+            most_rows=place.most_rows,
+            fixed_rows=place.fixed_rows,
+            fusion=fusion,
+        )
     except (EngineOutOfMemory, EngineLost):
         raise
     except (EngineError, ValueError) as error:
         raise WrongKey(f"torch cannot build it: {error}", ARCHITECTURE) from error
+
+
+def _check_precision(manifest: Manifest, place: Placement) -> None:
+    precision = place.precision
+    if precision == "float32":
+        return
+    if place.device == "cpu":
+        raise EngineError(f"precision {precision}: the CPU engine computes in float32")
+    missing = set(manifest.signature.operations) - set(manifest.precision_errors.get(precision, {}))
+    if missing:
+        raise EngineError(
+            f"precision {precision}: the export of {manifest.name} version {manifest.version} did not record what it "
+            f"does to {', '.join(sorted(missing))}; publish it anew, or serve it in float32"
+        )
 
 
 def _check_manifest(manifest: Manifest) -> None:
@@ -191,8 +248,12 @@ def _entry(tensors: Tensors, key: str, path: str) -> Any:
     return tensors.entries[key]
 
 
-def _check_probe(engine: ArrayEngine, operation: Operation, probe: Tensors, manifest: Manifest) -> None:
-    path, signature = manifest.probe.path, manifest.signature
+def _check_probe(
+    engine: ArrayEngine, operation: Operation, probe: Tensors, manifest: Manifest, precision: Precision
+) -> None:
+    path, signature, atol = manifest.probe.path, manifest.signature, manifest.probe.atol
+    if precision != "float32":
+        atol += LOWERED_FACTOR * manifest.precision_errors[precision][operation].max_abs
     prefix = f"{operation}.input."
     names = {key.removeprefix(prefix) for key in probe.entries if key.startswith(prefix)}
     if names != set(signature.inputs(operation)):
@@ -209,7 +270,7 @@ def _check_probe(engine: ArrayEngine, operation: Operation, probe: Tensors, mani
         expected, found = probe.array(key).astype(np.float64), got[name].astype(np.float64)
         if expected.shape != found.shape:
             raise ProbeFailed(f"{key} has shape {expected.shape}, the graph gives {found.shape}", path)
-        close = np.isclose(found, expected, rtol=manifest.probe.rtol, atol=manifest.probe.atol, equal_nan=True)
+        close = np.isclose(found, expected, rtol=manifest.probe.rtol, atol=atol, equal_nan=True)
         if name == "x" and signature.data.is_integer:  # rounding may fall to the other side on another machine
             near = np.abs(found - expected) <= 1
             close |= near if np.sum(~close & near) <= max(1, close.size // 100) else False

@@ -26,7 +26,8 @@ class Call:
 
 
 def warm(loaded: Loaded) -> Iterator[Call]:
-    """Call each operation on rows of zeros; the first call of each is not told. Raises EngineError."""
+    """Prepare the engine, call each operation on rows of zeros; its first call is not told. Raises EngineError."""
+    loaded.engine.warm_up()
     for operation in loaded.signature.operations:
         for place, rows in enumerate(SIZES):
             inputs = _zeros(loaded.signature, operation, rows)

@@ -16,6 +16,8 @@ from model_store.signature import Frozen, Signature
 SCHEMA_VERSION: Literal[1] = 1
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Precision = Literal["float32", "tf32", "bf16"]
+Lowered = Literal["tf32", "bf16"]
 
 
 class FileEntry(Frozen):
@@ -63,7 +65,7 @@ class Lineage(Frozen):
 
 
 class GraphError(Frozen):
-    """Largest error of one exported graph against torch in float64, over the batch sizes tried at export.
+    """Largest error of one operation against torch in float64, over the batch sizes tried at export.
 
     `batch_bound`: how far two answers to the same row may lie apart that differ in the batch's size and in the row's
     place in it, relative to max(1, |answer|); for integers in levels. Twenty times the largest difference seen at
@@ -85,7 +87,13 @@ class Probe(Frozen):
 
 
 class Draft(Frozen):
-    """What a publisher says about a version: a manifest before it has a number, files and a date."""
+    """What a publisher says about a version: a manifest before it has a number, files and a date.
+
+    `graph_errors` are by operation. `precision_errors` are those of torch on a CPU that computes as a card does in that
+    precision, by precision and then by operation, from x: a version may run in the precisions that are named there.
+    bf16: the conditioners' trunks in bfloat16. tf32: both factors of each product and convolution cut to ten bits of
+    mantissa, added up in float32; hardware that rounds them instead is nearer.
+    """
 
     name: Name
     signature: Signature
@@ -96,6 +104,7 @@ class Draft(Frozen):
     parameters: Annotated[int, Field(ge=0)]
     metrics: dict[str, Any] = {}
     graph_errors: dict[str, GraphError] = {}
+    precision_errors: dict[Lowered, dict[str, GraphError]] = {}
     probe: Probe = Probe()
     lineage: Lineage
 

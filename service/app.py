@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference.loaded import Loaded
-from inference.loading import load_version
+from inference.loading import Placement, load_version
 from inference.memory import give_back
 from inference.warming import warm
 from model_store.manifest import Manifest
@@ -135,9 +135,19 @@ def _parts(settings: Settings) -> Parts:
     layout = FixedShape(settings.fixed_rows) if settings.fixed_rows else Dense()
     driver = Driver(_pace(settings), on_batch, layout, on_shortage)
 
+    placement = Placement(
+        device,
+        settings.engine_threads,
+        settings.precision,
+        settings.batch_rows,
+        settings.fixed_rows,
+        settings.fuse_s,
+        rests=True,
+    )
+
     def load(manifest: Manifest) -> Loaded:
         read = partial(store.read, manifest)
-        loaded = load_version(manifest, read, threads=settings.engine_threads, device=device, rests=True)
+        loaded = load_version(manifest, read, placement=placement)
         for call in warm(loaded):
             driver.learn(loaded, call.operation, call.rows, call.seconds)
         loaded.engine.rest(asked[manifest.name] or {"decode"})  # a new version is as ready as the one that it follows
@@ -156,7 +166,7 @@ def _parts(settings: Settings) -> Parts:
 
 
 def _free_memory(device: str) -> int:
-    from inference.cards import free_memory  # torch is imported only where it runs
+    from inference.gpu.inventory import free_memory  # torch is imported only where it runs
 
     return free_memory(device)
 

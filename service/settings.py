@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inference.summaries import QUANTILE_VALUES
+from model_store.manifest import Precision
 
 MEBI = 1024 * 1024
 DEVICES = r"^(cpu(,cpu)*|cuda|cuda:all|cuda:\d+(,cuda:\d+)*)$"
@@ -65,6 +66,12 @@ class Settings(BaseSettings):
             "fifths of what is free on a card at the start, and no limit on the CPU"
         ),
     ] = None
+    precision: Annotated[
+        Precision, Field(description="of products on a card: float32, or tf32 or bf16 where a version's export allows")
+    ] = "float32"
+    fuse_s: Annotated[
+        float, Field(ge=0, description="seconds that a version may spend, on a card, on compiling programs; 0 = none")
+    ] = 10.0
     threads: Annotated[int, Field(ge=0, description="threads of the engine; 0 = one per core")] = 0
     batch_rows: Annotated[PositiveInt, Field(description="rows of one engine call at most")] = 65_536
     call_ms: Annotated[PositiveFloat, Field(description="how long an engine call may take")] = 10.0
@@ -92,6 +99,13 @@ class Settings(BaseSettings):
     load_wait_s: Annotated[float, Field(ge=0, description="how long a request waits for its version to load")] = 5.0
     linger_s: Annotated[float, Field(ge=0, description="seconds served after SIGTERM while unready")] = 0.0
     drain_s: Annotated[PositiveInt, Field(description="longest wait for requests in progress at shutdown")] = 30
+
+    @field_validator("precision")
+    @classmethod
+    def _needs_a_card(cls, value: Precision, info: ValidationInfo) -> Precision:
+        if value != "float32" and str(info.data.get("device")).startswith("cpu"):
+            raise ValueError("expected float32, in which the CPU computes; the others need device cuda")
+        return value
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod

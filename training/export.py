@@ -2,7 +2,8 @@
 
 Every graph is run in ONNX Runtime from the very bytes that will be stored, at several batch sizes, and compared with
 torch in float64; a graph that takes an embedding is run behind the one that makes it, so that its errors are those of
-the whole way from x. The errors go into the manifest, and a few of the rows into the self-test probe.
+the whole way from x. The errors go into the manifest, beside those of lower precisions, and a few of the rows into the
+self-test probe.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from torch import Tensor
 
 from flows.config import ImageCondition, LabelCondition, VectorCondition
 from flows.functions import Function, functions
-from flows.models.base import Model, Part
+from flows.models.base import Model, Operation, Part
 from inference.graph_checks import WEIGHTS
-from model_store.manifest import GraphError, Probe
+from model_store.manifest import GraphError, Lowered, Probe
 from training.errors import TrainingError
 from training.graphs import WeightsFile, trace
+from training.lowered import precision_errors
 
 BATCH_SIZES = (1, 2, 7, 256)
 PROBE_ROWS = 3
@@ -38,10 +40,12 @@ class ExportError(TrainingError):
 
 @dataclass(frozen=True)
 class Export:
-    """`files` by path, the errors of each graph against torch in float64, the probe with its tolerances."""
+    """`files` by path, the errors of each graph, and of torch in lower precisions, against torch in float64, the probe
+    with its tolerances."""
 
     files: dict[str, bytes]
     graph_errors: dict[str, GraphError]
+    precision_errors: dict[Lowered, dict[str, GraphError]]
     probe: Probe
     parameters: int
 
@@ -82,6 +86,7 @@ def export(
             way = _Way(whole[name], sessions[name], sessions["embed"] if function.embedded else None)
             errors[name] = _measure(way, examples, batch_sizes, tolerance)
             probe |= _probe_rows(function, sessions[name], examples)
+        lowered = precision_errors(model, _exact(model, whole, examples, max(batch_sizes)))
     finally:
         model.train(was_training)
     files = {f"{name}.onnx": graph for name, graph in graphs.items()}
@@ -91,7 +96,7 @@ def export(
         PROBE: save(probe),
     }
     count = sum(parameter.numel() for parameter in model.parameters())
-    return Export(files, errors, _tolerances(probe, errors), count)
+    return Export(files, errors, lowered, _tolerances(probe, errors), count)
 
 
 def session_of(graph: bytes, weights: bytes) -> onnxruntime.InferenceSession:
@@ -169,6 +174,17 @@ def _expected(function: Function, inputs: tuple[Tensor, ...]) -> Arrays:
     outputs = function(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in inputs))
     tensors = outputs if isinstance(outputs, tuple) else (outputs,)
     return {name: tensor.numpy() for name, tensor in zip(function.outputs, tensors, strict=True)}
+
+
+def _exact(
+    model: Model, whole: Mapping[Operation, Function], examples: _Examples, rows: int
+) -> dict[str, tuple[Function, tuple[Tensor, ...], Arrays]]:
+    """The functions of `model` from x on, with inputs, and what `whole`, which are the same in float64, answer."""
+    ours = functions(model) | functions(model, embedded=False)
+    return {
+        name: (ours[name], inputs := examples.inputs(function, rows), _expected(function, inputs))
+        for name, function in whole.items()
+    }
 
 
 def _measure(way: _Way, examples: _Examples, batch_sizes: tuple[int, ...], tolerance: float) -> GraphError:

@@ -91,6 +91,7 @@ def _draft(
         family=model.config.family,
         parameters=exported.parameters,
         graph_errors=exported.graph_errors,
+        precision_errors=exported.precision_errors,
         probe=exported.probe,
         lineage=Lineage(
             recipe=recipe.name,

@@ -36,7 +36,11 @@ class Conditioner(nn.Module, ABC):
     learnt constants. Raises ValueError, at construction, for a condition with spatial context only (a vector
     conditioner would not look at it; `ImageEncoder` makes features of it), and for an unknown activation; at the
     call, for a condition that is missing or was not announced.
+
+    Where `lowered` names a type, the trunk computes in it: see `flows.conditioners.precision`.
     """
+
+    lowered: torch.dtype | None = None
 
     def __init__(
         self,
@@ -74,7 +78,7 @@ class Conditioner(nn.Module, ABC):
 
     def forward(self, u: Tensor, c: Condition) -> Tensor:
         """(rows, inputs) and the condition to (rows, outputs)."""
-        return self.last(self.trunk(u, c))
+        return self.last(self._hidden(u, c))
 
     def __call__(self, u: Tensor, c: Condition) -> Tensor:
         """`forward` alone, as with Dense."""
@@ -82,7 +86,16 @@ class Conditioner(nn.Module, ABC):
 
     def columns(self, u: Tensor, c: Condition) -> Tensor:
         """`forward` transposed, (outputs, rows), and contiguous: the last product writes it so."""
-        return self.last.columns(self.trunk(u, c))
+        return self.last.columns(self._hidden(u, c))
+
+    def _hidden(self, u: Tensor, c: Condition) -> Tensor:
+        """What the last layer sees, in the type of u whatever type the trunk computes in."""
+        if self.lowered is None:
+            return self.trunk(u, c)
+        # No cache of rounded weights: it outlives neither a step nor, worse, a capture into a CUDA graph.
+        with torch.autocast(u.device.type, self.lowered, cache_enabled=False):
+            h = self.trunk(u, c)
+        return h.to(u.dtype)
 
     def join(self, u: Tensor, c: Condition) -> Tensor:
         """[u, c.vector]: (rows, size)."""

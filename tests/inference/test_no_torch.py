@@ -18,7 +18,8 @@ for forbidden in ("torch", "onnx", "flows", "training", "scipy", "lightning"):
 
 import inference
 for module in pkgutil.walk_packages(inference.__path__, "inference."):
-    if module.name.rpartition(".")[2] not in ("torch_engine", "device_noise", "cards"):  # imported for CUDA alone
+    if not module.name.startswith(("inference.torch_engine", "inference.device_noise", "inference.gpu.")):
+        # these are the engine for CUDA, imported only where one is asked for
         importlib.import_module(module.name)
 
 from inference import answer, encode, infer_condition, load_version, log_likelihood, sample

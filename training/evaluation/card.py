@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model_store.manifest import Manifest
+from model_store.manifest import GraphError, Manifest
 from model_store.markdown import code_block, shell_json, table, text
 from model_store.signature import ArraySpec, ImageCondition, LabelCondition, NoCondition, Signature, VectorCondition
 from training.evaluation.limits import good_for, limits
@@ -151,12 +151,14 @@ def _origin(manifest: Manifest) -> str:
         ("code version", text(lineage.code_version)),
         ("parents", _listed(lineage.parents) if lineage.parents else "none"),
     ]
-    for operation, error in sorted(manifest.graph_errors.items()):
-        sizes = ", ".join(map(str, error.batch_sizes))
-        rows.append(
-            (
-                f"graph {text(operation)} against torch",
-                f"largest error {error.max_abs:.2g} (relative {error.max_rel:.2g}) at batch sizes {sizes}",
-            )
-        )
+    rows += [
+        (f"graph {text(name)} against torch", _error(error)) for name, error in sorted(manifest.graph_errors.items())
+    ]
+    for precision, errors in manifest.precision_errors.items():
+        rows += [(f"{text(name)} in {precision} against float64", _error(of)) for name, of in sorted(errors.items())]
     return table(("what", "value"), rows)
+
+
+def _error(error: GraphError) -> str:
+    sizes = ", ".join(map(str, error.batch_sizes))
+    return f"largest error {error.max_abs:.2g} (relative {error.max_rel:.2g}) at batch sizes {sizes}"

@@ -72,6 +72,9 @@ def test_origin_is_told(manifest: Manifest) -> None:
     assert manifest.lineage.data_digest in content
     assert f"| seed | {manifest.lineage.seed} |" in content
     assert all(f"graph {operation} against torch" in content for operation in manifest.graph_errors)
+    assert set(manifest.precision_errors) == {"tf32", "bf16"}
+    for precision, errors in manifest.precision_errors.items():
+        assert all(f"| {operation} in {precision} against float64 | largest error " in content for operation in errors)
 
 
 def test_what_a_version_learned_from(mixture_version: tuple[Loaded, Dataset]) -> None:
