@@ -11,25 +11,26 @@ from torch import Tensor, nn
 class Average:
     """The average of every floating parameter and buffer of a module; integer buffers are taken as they are.
 
-    The early d_t forget the initial weights quickly, so that short fits gain from it too.
+    The early d_t forget the initial weights quickly, so that short fits gain from it too. The module stays on its
+    device meanwhile: its tensors are looked up once, which otherwise takes longer than the average itself.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.module, self.decay, self.updates = module, decay, 0
-        self.values = {name: value.detach().clone() for name, value in _floating(module).items()}
+        self._weights = _floating(module)
+        self.values = {name: value.detach().clone() for name, value in self._weights.items()}
 
     @torch.no_grad()
     def update(self) -> None:
         """Take the module's weights into the average."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        weights = _floating(self.module)
-        torch._foreach_lerp_(list(self.values.values()), [weights[name] for name in self.values], 1 - decay)
+        torch._foreach_lerp_(list(self.values.values()), list(self._weights.values()), 1 - decay)
         self.updates += 1
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange the module's weights and the average."""
-        for name, value in _floating(self.module).items():
+        for name, value in self._weights.items():
             own = value.clone()
             value.copy_(self.values[name])
             self.values[name].copy_(own)
@@ -48,4 +49,4 @@ class Average:
 
 def _floating(module: nn.Module) -> dict[str, Tensor]:
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return {name: value.detach() for name, value in tensors.items() if value.is_floating_point()}
+    return {name: value for name, value in tensors.items() if value.is_floating_point()}

@@ -105,6 +105,7 @@ class Checkpoints(Checkpoint):
         if module.position % module.per_epoch == 0:
             return
         if module.position % self.steps == 0 or self.interruption.requested:
+            module.settle()
             self._save(trainer, module)
             self._stop_if_asked(module)
 

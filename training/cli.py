@@ -115,9 +115,10 @@ def _fit(
     if publish is None:
         console.print(f"weights and history are in {folder}; [bold]--publish NAME --resume[/] publishes them")
         return
+    as_run = recipes.as_run(chosen, fitted.ways)
     with kept(folder), console.status("exporting and evaluating"):
         manifest = publish_version(
-            fitted.model, chosen, dataset, store, publish, histories=fitted.histories, parents=parents
+            fitted.model, as_run, dataset, store, publish, histories=fitted.histories, parents=parents
         )
     _metrics(manifest.metrics)
     console.print(f"published [bold]{manifest.name}@{manifest.version}[/] ({manifest.digest[:12]}) into {store_path}")

@@ -26,17 +26,22 @@ from training.module import FitModule
 from training.phase import Phase
 from training.phases import phases
 from training.recipe import Recipe, check, differing, recorded
+from training.settings import Step
 
 ABSURD = 1e6  # nats for each number of x
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model with the weights of lowest validation loss, and how they were found; the loss is the flow's."""
+    """The model with the weights of lowest validation loss, and how they were found; the loss is the flow's.
+
+    `ways`: by phase how its steps ran, `auto` where nothing was measured.
+    """
 
     model: Model
     folder: Path
     histories: dict[str, bytes]
+    ways: dict[str, Step]
     seconds: float
     validation_loss: float
 
@@ -68,6 +73,7 @@ def fit(
         _warm_start(model, initial)
     model.to(place)
     seconds, loss, histories = 0.0, float("nan"), {}
+    ways: dict[str, Step] = {}
     with begun(folder):
         if not resume:
             _begin(folder, identity)
@@ -76,7 +82,7 @@ def fit(
             if initial is not None and phase.name == "autoencoder":
                 say("autoencoder: taken over from the initial weights")
                 continue
-            spent = _run(phase, inner, recipe.seed, place, initial is not None, callbacks, say)
+            spent, ways[phase.name] = _run(phase, inner, recipe.seed, place, initial is not None, callbacks, say)
             seconds += spent
             if phase.name in ("flow", "settling"):
                 loss = checkpoint_io.load(inner / BEST)["validation_loss"]
@@ -87,7 +93,7 @@ def fit(
             "lower fit.rate, or set fit.clip lower"
         )
     model.eval()
-    return Fitted(model.to("cpu"), folder, histories, seconds, loss)
+    return Fitted(model.to("cpu"), folder, histories, ways, seconds, loss)
 
 
 def _run(
@@ -98,10 +104,11 @@ def _run(
     warm: bool,
     callbacks: Sequence[Callback],
     say: Callable[[str], None],
-) -> float:
-    """One phase, to its end; afterwards its module holds the best weights. Returns the seconds spent."""
+) -> tuple[float, Step]:
+    """One phase, to its end; afterwards its module holds the best weights. Returns the seconds spent, and the way."""
     folder.mkdir(parents=True, exist_ok=True)
     prepared = phase.prepare(device)
+    prepared.objective.module.to(device)
     module = FitModule(prepared.objective, prepared.train, prepared.validation, phase.loop, seed, say)
     last = folder / LAST
     state: dict[str, Any] | None = checkpoint_io.load(last) if last.exists() else None
@@ -109,6 +116,7 @@ def _run(
     checkpoints = Checkpoints(folder, phase.loop.checkpoint_steps, interruption)
     if state is not None:
         module.position = state["fit"]["position"]
+        module.way = state["fit"].get("way", module.way)
         checkpoints.load_state_dict(state["callbacks"][checkpoints.state_key])
         history.load_state_dict(state["callbacks"][history.state_key])
     elif not warm:
@@ -122,7 +130,7 @@ def _run(
         raise FitError(f"{phase.name}: the validation loss was never finite; look for extreme values in the data")
     module.fitted.load_state_dict(checkpoint_io.load(folder / BEST)["weights"])
     module.fitted.to(device).eval()
-    return history.seconds
+    return history.seconds, module.way
 
 
 def _trainer(phase: Phase, module: FitModule, device: torch.device, callbacks: list[Callback]) -> Trainer:
@@ -136,7 +144,6 @@ def _trainer(phase: Phase, module: FitModule, device: torch.device, callbacks: l
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
         max_epochs=phase.loop.epochs - module.epoch,
-        gradient_clip_val=phase.loop.clip,
         plugins=[SafeCheckpointIO()],
         callbacks=callbacks,
         logger=False,

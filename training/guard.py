@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -19,15 +16,15 @@ EVERY = 100
 class Guard:
     """Keeps a copy of weights, their average and optimizer state that gave a finite loss, at most `EVERY` steps old.
 
-    After `RESTORATIONS` restorations the next non-finite loss raises FitError. `factor` multiplies the rate.
+    All is put back in place, so that what was recorded for a device still finds it. After `RESTORATIONS` restorations
+    the next non-finite loss raises FitError. `factor` multiplies the rate.
     """
 
     def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None = None) -> None:
         self.module, self.optimizer, self.average = module, optimizer, average
         self.restorations = 0
-        self._weights: dict[str, Tensor] = {}
-        self._optimizer_state: dict[str, Any] = {}
-        self._average: dict[str, Any] = {}
+        self._kept: dict[str, Tensor] = {}
+        self._updates = 0
 
     @property
     def factor(self) -> float:
@@ -36,23 +33,36 @@ class Guard:
 
     def keep(self) -> None:
         """Remember the present weights as good."""
-        self._weights = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
-        self._optimizer_state = deepcopy(self.optimizer.state_dict())
-        self._average = {} if self.average is None else deepcopy(self.average.state_dict())
+        self._kept = {name: value.clone() for name, value in self._tensors().items()}
+        self._updates = 0 if self.average is None else self.average.updates
 
     def restore(self, step: int) -> str:
         """Put the last good weights back; returns what to tell. Raises FitError when it has happened too often."""
         if self.restorations == RESTORATIONS:
             raise FitError(
-                f"the loss is not finite at step {step}, after the weights were restored and the rate lowered "
-                f"{RESTORATIONS} times. Look for extreme values in the data, lower fit.rate, or set fit.clip lower"
+                f"the loss or its gradient is not finite at step {step}, after the weights were restored and the rate "
+                f"lowered {RESTORATIONS} times. Look for extreme values in the data, lower fit.rate, or set fit.clip "
+                "lower"
             )
         self.restorations += 1
-        self.module.load_state_dict(self._weights)
-        self.optimizer.load_state_dict(deepcopy(self._optimizer_state))
+        with torch.no_grad():
+            for name, value in self._tensors().items():
+                if name in self._kept:
+                    value.copy_(self._kept[name])
+                else:
+                    value.zero_()  # an optimizer's state before its first step
         if self.average is not None:
-            self.average.load_state_dict(self._average)
+            self.average.updates = self._updates
         return (
-            f"the loss is not finite at step {step}: the last good weights are back, the rate is lowered "
-            f"to {self.factor:.3g} of what the schedule says ({self.restorations} of {RESTORATIONS})"
+            f"the loss or its gradient is not finite at step {step}: the last good weights are back, the rate is "
+            f"lowered to {self.factor:.3g} of what the schedule says ({self.restorations} of {RESTORATIONS})"
         )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Where they lie."""
+        found = {f"weights/{name}": value.detach() for name, value in self.module.state_dict().items()}
+        for index, state in enumerate(self.optimizer.state.values()):
+            found |= {f"optimizer/{index}/{name}": value for name, value in state.items() if torch.is_tensor(value)}
+        if self.average is not None:
+            found |= {f"average/{name}": value for name, value in self.average.values.items()}
+        return found

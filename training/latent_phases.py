@@ -17,7 +17,7 @@ from training.objectives.reconstruction import Reconstruction
 from training.phase import Phase, Prepared, Splits
 from training.recipe import Recipe
 from training.rows import Rows
-from training.seeds import derive
+from training.seeds import derive, reseed
 from training.settings import Loop
 
 ENCODED_ROWS = 1000
@@ -83,7 +83,7 @@ class LatentPhases:
         """On images whose condition is their latent."""
 
         def prepare(device: torch.device) -> Prepared:
-            rows = self.splits.to(device).each(lambda images: Rows(images.x, self._latents(images, 1).x))
+            rows = self.splits.to(device).each(self._with_latents)
             return Prepared(EnergyScore(self.model, perception, stage), rows.train, rows.validation)
 
         return Phase("decoder", stage, prepare)
@@ -94,12 +94,16 @@ class LatentPhases:
         self.model.eval()
         latents = []
         for copy in range(copies):
-            torch.manual_seed(derive(self.seed, "copy", copy))
+            reseed(rows.device, derive(self.seed, "copy", copy))
             for start in range(0, len(rows), ENCODED_ROWS):
                 images = self.model.scale(rows.slice(start, start + ENCODED_ROWS).x)
                 latents.append(self.model.autoencoder.encode(self.fit.augmentation.moved(images) if copy else images))
-        condition = None if rows.condition is None else torch.cat([rows.condition] * copies)
+        condition = None if rows.condition is None else torch.cat([rows.condition] * copies).to(rows.device)
         return Rows(torch.cat(latents), condition)
+
+    def _with_latents(self, images: Rows) -> Rows:
+        """Images whose condition is their latent, where the images lie."""
+        return Rows(images.x, self._latents(images, 1).x.to(images.x.device), images.device)
 
     def _fresh_perception(self, dataset: Dataset) -> Perception | None:
         """Weights from the seed; None where the recipe has no use for it."""

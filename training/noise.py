@@ -34,11 +34,15 @@ class NoiseSource:
         """The noise parts for a batch, in order."""
         device = batch.x.device
         return tuple(
-            self.fixed[part.name][batch.rows.cpu()].to(device)
-            if part.name in self.fixed
-            else _draw(part, len(batch.x), device)
+            self._fixed(part, device)[batch.rows] if part.name in self.fixed else _draw(part, len(batch.x), device)
             for part in self.model.noise
         )
+
+    def _fixed(self, part: Part, device: torch.device) -> Tensor:
+        """Moved to where it is used once: drawn on the CPU it is the same on every device."""
+        if self.fixed[part.name].device != device:
+            self.fixed[part.name] = self.fixed[part.name].to(device)
+        return self.fixed[part.name]
 
 
 def _draw(part: Part, rows: int, device: torch.device) -> Tensor:

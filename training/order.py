@@ -22,10 +22,19 @@ class Order:
         self._pass = -1
         self._permutation = torch.empty(0, dtype=torch.int64)
 
-    def __call__(self, step: int) -> Tensor:
-        """Row indices (batch,) of a step."""
+    def place(self, step: int) -> tuple[int, slice]:
+        """The pass that a step belongs to, and its part of the permutation."""
         number, place = divmod(step, self.per_pass)
+        return number, slice(place * self.batch, (place + 1) * self.batch)
+
+    def permutation(self, number: int) -> Tensor:
+        """All rows (rows,) in the order of a pass, made once for each."""
         if number != self._pass:
             self._permutation = torch.randperm(self.rows, generator=generator(self.seed, "order", number))
             self._pass = number
-        return self._permutation[place * self.batch : (place + 1) * self.batch]
+        return self._permutation
+
+    def __call__(self, step: int) -> Tensor:
+        """Row indices (batch,) of a step."""
+        number, part = self.place(step)
+        return self.permutation(number)[part]

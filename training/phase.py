@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from training.objectives.base import Objective
+from training.residence import fits, free_bytes
 from training.rows import Rows
 from training.settings import Loop
 
@@ -38,8 +39,9 @@ class Splits:
     validation: Rows
 
     def to(self, device: torch.device) -> Splits:
-        """On a device."""
-        return Splits(self.train.to(device), self.validation.to(device))
+        """For a device: on it if they fit, else they stay on the host and their batches are copied."""
+        resident = fits(self.train.nbytes + self.validation.nbytes, free_bytes(device))
+        return Splits(self.train.to(device, resident), self.validation.to(device, resident))
 
     def each(self, make: Callable[[Rows], Rows]) -> Splits:
         """Other rows made of both."""

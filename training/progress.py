@@ -50,7 +50,7 @@ class ProgressBar(Callback):
             return
         self.shown = now
         module = cast(FitModule, pl_module)
-        loss = float(module.sums.get("loss", 0.0)) / max(module.counted, 1)
+        loss = module.tally.means().get("loss", 0.0)
         text = f"train {loss:.4f} nats{self.validation}"
         self.progress.update(self.task, completed=module.position, loss=text)
 

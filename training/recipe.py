@@ -21,7 +21,7 @@ from training.datasets.mixture import MixtureData
 from training.datasets.mnist import ImageData
 from training.datasets.table import TableData
 from training.errors import RecipeError, nearest
-from training.settings import Fit
+from training.settings import Fit, Step
 
 DataConfig = Annotated[MixtureData | DigitsData | ImageData | TableData, Field(discriminator="set")]
 
@@ -115,6 +115,13 @@ def recorded(recipe: Recipe) -> dict[str, Any]:
     if "file" in content["data"]:
         content["data"]["file"] = Path(content["data"]["file"]).name
     return content
+
+
+def as_run(recipe: Recipe, ways: Mapping[str, Step]) -> Recipe:
+    """The recipe with `step: auto` settled by phase as a fit found it, so that it says how the weights came about."""
+    found = {phase: way for phase, way in ways.items() if way != "auto"}
+    places = {"fit.step" if phase == "flow" else f"fit.{phase}.step": way for phase, way in found.items()}
+    return check(changed(recipe.model_dump(mode="json"), places))
 
 
 def departures(content: Mapping[str, Any]) -> list[tuple[str, Any]]:

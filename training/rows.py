@@ -23,10 +23,15 @@ class Batch:
 
 
 class Rows:
-    """x and condition of a split on one device. Memory-mapped arrays stay mapped on the CPU."""
+    """x and condition of a split, and the device that batches of them are on.
 
-    def __init__(self, x: Tensor, condition: Tensor | None) -> None:
+    The rows lie there themselves (`resident`), or stay on the host where they are too many. Memory-mapped arrays stay
+    mapped on the CPU.
+    """
+
+    def __init__(self, x: Tensor, condition: Tensor | None, device: torch.device | None = None) -> None:
         self.x, self.condition = x, condition
+        self.device = x.device if device is None else device
 
     @staticmethod
     def of(split: Split) -> Rows:
@@ -36,23 +41,42 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
-    def to(self, device: torch.device) -> Rows:
-        """On a device; the same object where it is there already."""
-        if self.x.device == device:
+    @property
+    def nbytes(self) -> int:
+        """What the rows take."""
+        return self.x.nbytes + (0 if self.condition is None else self.condition.nbytes)
+
+    @property
+    def resident(self) -> bool:
+        """Whether they lie on their device."""
+        return self.x.device == self.device
+
+    def to(self, device: torch.device, resident: bool = True) -> Rows:
+        """For a device, and there too unless `resident` is false; the same object where nothing changes."""
+        if self.x.device == self.device == device:
             return self
+        if not resident:
+            return Rows(self.x, self.condition, device)
         return Rows(self.x.to(device), None if self.condition is None else self.condition.to(device))
 
     def batch(self, rows: Tensor) -> Batch:
         """Gather rows: bytes become float32 with the same values."""
         rows = rows.to(self.x.device)
-        condition = None if self.condition is None else self.condition[rows]
-        return Batch(_float(self.x[rows]), _raw(condition), rows)
+        return self._batch(self.x[rows], None if self.condition is None else self.condition[rows], rows)
 
     def slice(self, start: int, stop: int) -> Batch:
         """Consecutive rows."""
-        condition = None if self.condition is None else self.condition[start:stop]
-        rows = torch.arange(start, min(stop, len(self)), device=self.x.device)
-        return Batch(_float(self.x[start:stop]), _raw(condition), rows)
+        rows = torch.arange(start, min(stop, len(self)), device=self.device)
+        return self._batch(self.x[start:stop], None if self.condition is None else self.condition[start:stop], rows)
+
+    def _batch(self, x: Tensor, condition: Tensor | None, rows: Tensor) -> Batch:
+        there = None if condition is None else condition.to(self.device)
+        return batch(x.to(self.device), there, rows.to(self.device))
+
+
+def batch(x: Tensor, condition: Tensor | None, rows: Tensor) -> Batch:
+    """What lies in memory as a step sees it: floats, but labels as they are."""
+    return Batch(_float(x), _raw(condition), rows)
 
 
 def _float(x: Tensor) -> Tensor:

@@ -18,6 +18,15 @@ def derive(seed: int, purpose: str, *counters: int) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:8]) >> 1
 
 
+def reseed(device: torch.device, seed: int) -> None:
+    """Let the default generator of the device draw from the beginning of `seed`. Other devices' go on as they were."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
 def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
     """A generator on the CPU that starts at the derived seed."""
     return torch.Generator().manual_seed(derive(seed, purpose, *counters))

@@ -6,11 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flows.conditioners.precision import Precision
 from model_store.signature import Frozen
 from training.augmentation import Augmentation
 from training.schedules import Schedule
 
 Positive = Annotated[int, Field(ge=1)]
+
+
+Step = Literal["auto", "eager", "compiled", "graphed", "compiled-graphed"]
 
 
 class Loop(Frozen, allow_inf_nan=False):
@@ -22,7 +26,9 @@ class Loop(Frozen, allow_inf_nan=False):
     weighs the squared error of oriented gradients beside that of the pixels: of those that an auto-encoder predicts in
     a stage of its own, or of those of the decoded image where the likelihood reaches the encoder. `feature_weight`
     weighs what the layers of `Fit.perception` make of the decoded image: their relative squared errors, or in the
-    decoder's stage their distances beside those of the pixels.
+    decoder's stage their distances beside those of the pixels. `precision` is that of the products in the flow's
+    conditioners; weights, log-determinants and validation are float32 in any case. `step` is how a step runs
+    (`training.gradients`); `auto` takes the fastest on a card and `eager` on the CPU.
     """
 
     epochs: Positive = 10
@@ -41,6 +47,8 @@ class Loop(Frozen, allow_inf_nan=False):
     gradient_weight: Annotated[float, Field(ge=0)] = 0.0
     feature_weight: Annotated[float, Field(ge=0)] = 0.0
     augmentation: Augmentation = Augmentation()
+    precision: Precision = "float32"
+    step: Step = "auto"
 
 
 class Fit(Loop):

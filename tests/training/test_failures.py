@@ -57,6 +57,8 @@ def recipe_file(tmp_path: Path) -> Path:
     ("options", "message"),
     [
         (("--device", "foo"), "--device foo: expected cpu, cuda, or cuda:N"),
+        (("--set", "fit.step=fast"), "fit.step: Input should be 'auto', 'eager', 'compiled', 'graphed'"),
+        (("--set", "fit.precision=half"), "fit.precision: Input should be 'float32' or 'bf16'"),
         (("--device", "cuda:99"), "--device cuda:99: no such CUDA device is available"),
         (("--run-dir", "{file}"), "--run-dir {file}: expected a folder, {file} is a file"),
         (("--run-dir", "{file}/a/b"), "--run-dir {file}/a/b: expected a folder, {file} is a file"),

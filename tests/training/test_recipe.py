@@ -110,3 +110,14 @@ def test_settings_do_not_change_the_recipe_itself() -> None:
     content = recipes.content_of("digits")
     recipes.changed(content, {"fit.epochs": 99})
     assert content == recipes.content_of("digits")
+
+
+def test_a_recipe_as_it_was_run_names_the_ways_that_were_found() -> None:
+    recipe = recipes.read("mnist-two-stage")
+    run = recipes.as_run(recipe, {"autoencoder": "compiled", "flow": "graphed"})
+    assert run.fit.step == "graphed" and run.fit.autoencoder is not None and run.fit.autoencoder.step == "compiled"
+    assert recipes.departures(recipes.recorded(run)) == [
+        ("fit.autoencoder.step", "compiled"),
+        ("fit.step", "graphed"),
+    ]
+    assert recipes.as_run(recipe, {"autoencoder": "auto", "flow": "auto"}) == recipe

@@ -33,7 +33,7 @@ class LikelihoodThroughEncoder:
         self.weight, self.share = fit.reconstruction, fit.reconstructed
         self.gradient_weight, self.feature_weight = fit.gradient_weight, fit.feature_weight
         self.perception = perception
-        self.gradients = OrientedGradients()
+        self.gradients = OrientedGradients().to(next(model.parameters()).device)
 
     @property
     def module(self) -> nn.Module:
@@ -51,8 +51,7 @@ class LikelihoodThroughEncoder:
         terms = {"nll": nll, "reconstruction": squared_error(image, target)}
         error = terms["reconstruction"]
         if self.gradient_weight:
-            view = self.gradients.to(target.device)
-            terms["gradients"] = squared_error(view(image), view(target))
+            terms["gradients"] = squared_error(self.gradients(image), self.gradients(target))
             error = error + self.gradient_weight * terms["gradients"]
         if self.perception is not None and self.feature_weight:
             terms["features"] = self.perception.distance(image, target)
