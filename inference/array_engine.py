@@ -18,6 +18,8 @@ class ArrayEngine(ABC):
 
     device: str
     draws = False
+    bytes: int = 0
+    """What it takes of the device's memory between two runs."""
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
