@@ -17,9 +17,9 @@ class ArrayEngine(ABC):
     """An engine of `signature`; subclasses say how one operation is computed on arrays in the signature's order."""
 
     device: str
+    draws = False
     bytes: int = 0
     """What it takes of the device's memory between two runs."""
-    draws = False
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature

@@ -166,7 +166,7 @@ def _parts(settings: Settings) -> Parts:
 
 
 def _free_memory(device: str) -> int:
-    from inference.cards import free_memory  # torch is imported only where it runs
+    from inference.gpu.inventory import free_memory  # torch is imported only where it runs
 
     return free_memory(device)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from inference.engine import EngineError
 
-_COUNT = "from inference.cards import count; print(count())"
+_COUNT = "from inference.gpu.inventory import count; print(count())"
 
 
 def devices_of(setting: str, count: Callable[[], int]) -> tuple[str, ...]:

@@ -53,6 +53,8 @@ class Residents:
     def settle(self, entry: Entry) -> None:
         """Nobody uses it at the moment: close it if it is to go."""
         self._changed.set()
+        if entry.loaded is not None:  # programs that were made since it came count too
+            entry.bytes = max(entry.bytes, entry.loaded.engine.bytes)
         if entry.users or not (entry.retired or entry.leaving):
             return
         if entry.loaded is not None:

@@ -39,7 +39,7 @@ def take_gauges(parts: Parts) -> None:
     metrics.body_bytes.set(parts.pipeline.body_bytes)
     metrics.resident_bytes.set(parts.registry.resident_bytes)
     if parts.settings.device != "cpu":
-        from inference.cards import held_memory  # torch is there already
+        from inference.gpu.inventory import held_memory  # torch is there already
 
         metrics.gpu_memory.set(held_memory(parts.settings.device))
     metrics.store_readable.set(parts.registry.store_readable)

@@ -18,8 +18,8 @@ for forbidden in ("torch", "onnx", "flows", "training", "scipy", "lightning"):
 
 import inference
 for module in pkgutil.walk_packages(inference.__path__, "inference."):
-    # what belongs to the engine for CUDA is imported only where one is asked for
-    if module.name.split(".")[1] not in ("torch_engine", "device_noise", "cards", "gpu"):
+    if not module.name.startswith(("inference.torch_engine", "inference.device_noise", "inference.gpu.")):
+        # these are the engine for CUDA, imported only where one is asked for
         importlib.import_module(module.name)
 
 from inference import answer, encode, infer_condition, load_version, log_likelihood, sample
