@@ -1,8 +1,9 @@
-"""One engine call, made in the engine thread: inputs gathered, rows computed, outputs handed to each work in order."""
+"""One engine call, made in an engine thread: inputs gathered, rows computed, outputs handed to each work in order."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -29,7 +30,7 @@ class Timing:
 class Asked(Job):
     """A job with its work, and the promise of its end.
 
-    `accepted` and `early` belong to the engine thread: rows that the work has taken, and chunks that came back before
+    `accepted` and `early` belong to the engine threads: rows that the work has taken, and chunks that came back before
     the ones in front of them.
     """
 
@@ -46,23 +47,27 @@ class Asked(Job):
 
 @dataclass
 class Outcome:
-    """What became of a call: what single works raised, and what the engine did. `started` by `perf_counter`."""
+    """What became of a call: what single works raised, and what the engine did. Times by `perf_counter`."""
 
     faults: dict[Chunk, Exception]
     error: Exception | None
     started: float
-    seconds: float
+    ended: float
 
 
-def compute(batch: Batch, layout: Layout) -> Outcome:
-    """Make one call in the engine thread, and hand each work its outputs. A work's own fault stops no other."""
+def compute(batch: Batch, layout: Layout, works: threading.Lock) -> Outcome:
+    """Make one call in an engine thread, and hand each work its outputs. A work's own fault stops no other.
+
+    `works` is held while works are asked and told: theirs is not to know how many engine threads there are.
+    """
     first = asked(batch.chunks[0].job)
     try:
         first.loaded.engine.prepare(first.work.operation)  # not part of what calls cost: it is waited for once
     except Exception as failure:
-        return Outcome({}, failure, perf_counter(), 0.0)
+        return Outcome({}, failure, now := perf_counter(), now)
     started = perf_counter()
-    inputs, faults = _inputs(batch)
+    with works:
+        inputs, faults = _inputs(batch)
     error: Exception | None = None
     if inputs:
         try:
@@ -72,12 +77,13 @@ def compute(batch: Batch, layout: Layout) -> Outcome:
             error = failure
             _release(failure)
         else:
-            for chunk, own in zip(inputs, outputs, strict=True):
-                try:
-                    _accept(asked(chunk.job), chunk, own)
-                except Exception as fault:
-                    faults[chunk] = fault
-    return Outcome(faults, error, started, perf_counter() - started)
+            with works:
+                for chunk, own in zip(inputs, outputs, strict=True):
+                    try:
+                        _accept(asked(chunk.job), chunk, own)
+                    except Exception as fault:
+                        faults[chunk] = fault
+    return Outcome(faults, error, started, perf_counter())
 
 
 def _release(error: BaseException | None) -> None:

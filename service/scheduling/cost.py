@@ -96,3 +96,21 @@ class Stretch:
         self._passed = keep * self._passed + passed
         self._expected = keep * self._expected + expected
         self.factor = max(1.0, self._passed / self._expected)
+
+
+class Busy:
+    """What each of several calls that overlap took of the device: `ended - max(started, the last end before it)`.
+
+    >>> busy = Busy()
+    >>> busy.seconds(0.0, 3.0), busy.seconds(1.0, 5.0), busy.seconds(2.0, 4.0), busy.seconds(7.0, 8.0)
+    (3.0, 2.0, 0.0, 1.0)
+    """
+
+    def __init__(self) -> None:
+        self._freed = float("-inf")
+
+    def seconds(self, started: float, ended: float) -> float:
+        """Of one call; what lies before the end of one that was told earlier is not counted again."""
+        alone = max(ended - max(started, self._freed), 0.0)
+        self._freed = max(self._freed, ended)
+        return alone

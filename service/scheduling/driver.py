@@ -1,7 +1,8 @@
-"""The scheduler's driver: an event loop that pulls engine calls, and one engine thread that makes them.
+"""The scheduler's driver: an event loop that pulls engine calls, and engine threads that make them.
 
-Calls go to the thread through a queue, and come back as one callback each: executors and futures would cost more than
-forming a call does.
+There is one thread where the host computes, and one for each call in flight where a device does: the inputs of the next
+call are made and copied meanwhile. Calls go to them through a queue, and come back as one callback each: executors and
+futures would cost more than forming a call does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from inference.loaded import Loaded
 from inference.work import Work
 from model_store.signature import Operation
 from service.scheduling.calls import Asked, OnStart, Outcome, Timing, asked, compute
-from service.scheduling.cost import Cost, Stretch
+from service.scheduling.cost import Busy, Cost, Stretch
 from service.scheduling.jobs import Batch, Job, Kind
 from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Pace, Scheduler
@@ -62,13 +63,15 @@ class Driver:
         layout: Layout | None = None,
         on_shortage: OnShortage = lambda *_: None,
     ) -> None:
-        self._layout = layout or Dense()
+        self._layout, self._depth = layout or Dense(), pace.depth
         self._costs: defaultdict[Kind, Cost] = defaultdict(Cost)
         self._devices: dict[Kind, str] = {}
         self._scheduler = Scheduler(pace, self._costs.__getitem__, lambda kind: self._devices[kind] != "cpu")
         self._on_batch, self._on_shortage = on_batch, on_shortage
         self._calls: SimpleQueue[Batch | None] = SimpleQueue()
-        self._engine: threading.Thread | None = None
+        self._engines: list[threading.Thread] = []
+        self._works = threading.Lock()
+        self._busy = Busy()
         self._pulling = False
         self._closed = False
         self._lost = False
@@ -119,9 +122,7 @@ class Driver:
         if self._lost:
             raise EngineLost("the device is gone")
         loop = asyncio.get_running_loop()
-        if self._engine is None:
-            self._engine = threading.Thread(target=self._make_calls, args=(loop,), name="condflow-engine", daemon=True)
-            self._engine.start()
+        self._start_engines(loop, 1 if loaded.engine.device == "cpu" else self._depth)
         done = loop.create_future()
         kind = _kind(loaded, work.operation)
         self._devices[kind] = loaded.engine.device
@@ -158,9 +159,10 @@ class Driver:
         self._closed = True
         for job in list(self._scheduler.waiting()):
             asked(job).done.cancel()
-        if self._engine is not None:
+        for _ in self._engines:
             self._calls.put(None)
-            await asyncio.to_thread(self._engine.join)
+        for engine in self._engines:
+            await asyncio.to_thread(engine.join)
 
     def _pull_soon(self) -> None:
         """Pull after two turns of the loop: it has then read and submitted all that is there, and one call takes it.
@@ -185,24 +187,32 @@ class Driver:
                     asked(chunk.job).on_start()
             self._calls.put(batch)
 
+    def _start_engines(self, loop: asyncio.AbstractEventLoop, wanted: int) -> None:
+        """As many threads as calls may be in flight."""
+        while len(self._engines) < wanted:
+            engine = threading.Thread(target=self._make_calls, args=(loop,), name="condflow-engine", daemon=True)
+            self._engines.append(engine)
+            engine.start()
+
     def _make_calls(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The engine thread: one call after the other."""
+        """An engine thread: one call after the other."""
         while (batch := self._calls.get()) is not None:
-            loop.call_soon_threadsafe(self._settle, batch, compute(batch, self._layout))
+            loop.call_soon_threadsafe(self._settle, batch, compute(batch, self._layout, self._works))
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Tell the scheduler, hand out the next call, then end what is done."""
         jobs = [asked(chunk.job) for chunk in batch.chunks]
+        seconds = self._busy.seconds(outcome.started, outcome.ended)
         for job in jobs:
             job.timing.queue += max(outcome.started - job.since, 0.0)
-            job.timing.compute += outcome.seconds
-            job.since = outcome.started + outcome.seconds
+            job.timing.compute += outcome.ended - outcome.started
+            job.since = outcome.ended
         for chunk, fault in outcome.faults.items():
             self._fail(chunk.job, fault)
         if outcome.error is None:
-            self._scheduler.finished(batch, outcome.seconds)
-            self._learn_stretch(outcome)
-            self._on_batch(jobs[0].loaded, jobs[0].work.operation, batch.rows, outcome.seconds)
+            self._scheduler.finished(batch, seconds)
+            self._learn_stretch(seconds)
+            self._on_batch(jobs[0].loaded, jobs[0].work.operation, batch.rows, seconds)
         else:
             for chunk in self._scheduler.failed(batch, outcome.error):
                 self._fail(chunk.job, outcome.error)
@@ -215,11 +225,11 @@ class Driver:
             if job.accepted == job.rows and not job.done.done():
                 job.done.set_result(job.timing)
 
-    def _learn_stretch(self, outcome: Outcome) -> None:
+    def _learn_stretch(self, seconds: float) -> None:
         """From calls that found something waiting when the one before them ended."""
         ended = perf_counter()
         if self._followed is not None:
-            self._stretch.observe(ended - self._followed, outcome.seconds)
+            self._stretch.observe(ended - self._followed, seconds)
         self._followed = ended if self._scheduler.backlog else None
 
     def _fail(self, job: Job, error: Exception) -> None:

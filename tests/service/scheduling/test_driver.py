@@ -300,15 +300,14 @@ def test_closing_ends_what_waits() -> None:
 
 
 def test_chunks_are_accepted_in_order_though_a_second_try_comes_late() -> None:
-    """Two calls are out; the first runs out of memory, so its rows come back after those of the second."""
+    """Two calls are out; one of them runs out of memory, so its rows come back after those of the other."""
 
     class Small(Gate):
         device = "cuda:0"
-        failed = False
+        once = threading.Lock()
 
         def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
-            if not self.failed:
-                self.failed = True
+            if self.once.acquire(blocking=False):
                 raise EngineOutOfMemory("full")
             return super().run(operation, inputs)
 
@@ -317,7 +316,7 @@ def test_chunks_are_accepted_in_order_though_a_second_try_comes_late() -> None:
         work = Rows(0, 40)
         await driver.run(model, work, FAR)
         work.check()
-        assert gate.calls[0][1] == 8 and gate.calls[1][1] == 4
+        assert {rows for _, rows in gate.calls} >= {8, 4}
 
     drive(test, Small(), depth=2)
 
@@ -340,6 +339,40 @@ def test_the_next_call_is_prepared_only_while_a_device_computes(device: str, out
             work.check()
 
     drive(test, depth=2)
+
+
+@pytest.mark.parametrize(("device", "together"), [("cpu", 1), ("cuda:0", 2)])
+def test_calls_of_a_device_overlap_and_those_of_the_host_do_not(device: str, together: int) -> None:
+    """On a device each of the first two calls waits until both are in the engine; on the host that would never be."""
+
+    class Meeting(Gate):
+        inside = most = come = 0
+        lock = threading.Lock()
+        both = threading.Barrier(together, timeout=60)
+
+        def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
+            with self.lock:
+                self.inside += 1
+                self.most = max(self.most, self.inside)
+                self.come += 1
+                awaited = self.come <= 2
+            if awaited:
+                self.both.wait()
+            answer = super().run(operation, inputs)
+            with self.lock:
+                self.inside -= 1
+            return answer
+
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        gate.device = device
+        gate.open.set()
+        works = [Rows(1000.0 * place, 40) for place in range(5)]
+        await asyncio.gather(*(driver.run(model, work, FAR) for work in works))
+        for work in works:
+            work.check()
+        assert isinstance(gate, Meeting) and gate.most == together
+
+    drive(test, Meeting(), depth=2)
 
 
 def test_tenants_take_turns() -> None:
