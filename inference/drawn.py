@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -54,13 +55,28 @@ class Drawn:
         return Drawn(columns[0].part, np.concatenate(runs), np.concatenate(scale))
 
     def __len__(self) -> int:
-        return int(self.lengths.sum())
+        return int(self.ends[-1])
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Rows of each run, int64 (R,)."""
         lengths: np.ndarray = self.runs[:, STOP] - self.runs[:, START]
         return lengths
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """The row behind each run, int64 (R,)."""
+        return np.cumsum(self.lengths)
+
+    def runs_met(self, start: int, stop: int) -> int:
+        """How many runs a slice of these rows, at least one, reaches over."""
+        first, last = np.searchsorted(self.ends, (start, stop - 1), "right")
+        return int(last - first) + 1
+
+    def row_after(self, start: int, runs: int) -> int:
+        """The row behind the next so many runs, the one that row `start` lies in among them."""
+        first = int(np.searchsorted(self.ends, start, "right"))
+        return int(self.ends[min(first + runs, len(self.runs)) - 1])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,16 +88,18 @@ class Drawn:
         start, stop, step = rows.indices(len(self))
         if step != 1:
             raise ValueError(f"expected rows one after the other, got a step of {step}")
-        ends = np.cumsum(self.lengths)
-        begins = ends - self.lengths
-        first = np.clip(start - begins, 0, self.lengths)
-        last = np.clip(stop - begins, first, self.lengths)
-        met = last > first
-        met[0] |= not met.any()
-        runs = self.runs.copy()
-        runs[:, STOP] = runs[:, START] + last
-        runs[:, START] += first
-        return Drawn(self.part, runs[met], self.scale[met])
+        near = slice(0, 1)
+        if stop > start:
+            first, last = np.searchsorted(self.ends, start, "right"), np.searchsorted(self.ends, stop, "left")
+            near = slice(int(first), int(last) + 1)
+        lengths, runs = self.lengths[near], self.runs[near].copy()
+        begins = self.ends[near] - lengths
+        from_row = np.clip(start - begins, 0, lengths)
+        to_row = np.clip(stop - begins, from_row, lengths)
+        runs[:, STOP] = runs[:, START] + to_row
+        runs[:, START] += from_row
+        met = (to_row > from_row) | (stop <= start)
+        return Drawn(self.part, runs[met], self.scale[near][met])
 
     def extended(self, front: int, back: int) -> Drawn:
         """So many rows more before and after it, whatever they are; no more runs than needed."""

@@ -90,8 +90,8 @@ class TorchEngine(ArrayEngine):
             if operation not in named or named[operation].inputs != signature.inputs(operation):
                 raise EngineError(f"architecture: it has no `{operation}` of the inputs that the signature names")
         place = torch.device(device)
+        lane: Lane = HostLane() if place.type == "cpu" else CardLane(place, tf32=precision == "tf32", graphs=graphs)
         try:
-            lane: Lane = HostLane() if place.type == "cpu" else CardLane(place, tf32=precision == "tf32", graphs=graphs)
             lane.place(model)
             self._fields = Fields(signature, DeviceNoise(lane.device))
             ours: dict[Operation, Function] = {operation: named[operation] for operation in signature.operations}
@@ -99,7 +99,10 @@ class TorchEngine(ArrayEngine):
             programs = Programs(self._fields, ours, lane, buckets, fusion)
             self._slots = [lane.slot() for _ in range(SLOTS)]
         except (RuntimeError, MemoryError) as error:
-            raise outcome(error, "building") from error
+            failure = outcome(error, "building")
+            if not isinstance(failure, EngineLost):
+                lane.close()
+            raise failure  # noqa: B904 (it names its cause)
         self._programs: Programs | None = programs
         self.device, self._lane, self._lost = str(lane.device), lane, False
         self._free: SimpleQueue[Slot] = SimpleQueue()
@@ -131,7 +134,7 @@ class TorchEngine(ArrayEngine):
                 failure = outcome(error, str(key))
                 self._lost = self._lost or isinstance(failure, EngineLost)
                 programs.failed(key, failure)
-                raise failure from error
+                raise failure  # noqa: B904 (it names its cause)
             finally:
                 self._free.put(slot)
             programs.buckets[operation].went_well(key.bucket)
@@ -146,10 +149,14 @@ class TorchEngine(ArrayEngine):
         with self._lane.lock:
             while not self._free.empty():  # a slot in use goes with the run that has it
                 self._free.get()
+            self._free.put(self._lane.slot())  # for the slices of runs in progress, in turns
         if not self._lost:
-            programs.forget()
-            del programs
-            self._lane.close()
+            try:
+                programs.forget()
+                del programs
+                self._lane.close()
+            except RuntimeError as error:
+                self._lost = isinstance(outcome(error, "closing"), EngineLost)
 
     def _measure(self, programs: Programs) -> None:
         """`bytes`: what the version takes on its device, that is weights, fixed buffers, captured programs, slots."""

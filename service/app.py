@@ -148,9 +148,13 @@ def _parts(settings: Settings) -> Parts:
     def load(manifest: Manifest) -> Loaded:
         read = partial(store.read, manifest)
         loaded = load_version(manifest, read, placement=placement)
-        for call in warm(loaded):
-            driver.learn(loaded, call.operation, call.rows, call.seconds)
-        loaded.engine.rest(asked[manifest.name] or {"decode"})  # a new version is as ready as the one that it follows
+        try:
+            for call in warm(loaded):
+                driver.learn(loaded, call.operation, call.rows, call.seconds)
+            loaded.engine.rest(asked[manifest.name] or {"decode"})  # a new version is as ready as the one it follows
+        except BaseException:
+            loaded.close()
+            raise
         give_back()
         return loaded
 

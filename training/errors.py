@@ -32,6 +32,15 @@ def plain(error: Exception) -> str:
     return str(error)
 
 
+def first_line(error: Exception) -> str:
+    """Of what an error says, or its kind where it says nothing.
+
+    >>> first_line(ValueError("no\\nbecause")), first_line(AssertionError())
+    ('no', 'AssertionError')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest(name: str, names: list[str]) -> str:
     """A hint that ends an error message: the closest known name, or all of them.
 

@@ -18,6 +18,7 @@ from flows.models.base import Model
 from training import checkpoint_io
 from training.callbacks import BEST, HISTORY, LAST, Checkpoints, History, Interruption
 from training.checkpoint_io import SafeCheckpointIO
+from training.convolutions import repeatable
 from training.datasets.base import Dataset
 from training.errors import FitError, RecipeError
 from training.keeping import RUN, begun, clear
@@ -74,7 +75,7 @@ def fit(
     model.to(place)
     seconds, loss, histories = 0.0, float("nan"), {}
     ways: dict[str, Step] = {}
-    with begun(folder):
+    with begun(folder), repeatable(place):
         if not resume:
             _begin(folder, identity)
         for phase in phases(recipe, dataset, model):

@@ -34,6 +34,8 @@ class LatentPhases:
         self.fit, self.seed = recipe.fit, recipe.seed
         self.model, self.splits = model, splits
         self.perception = self._fresh_perception(dataset)
+        if model.autoencoder.detail and self.fit.decoder is None:
+            raise RecipeError("model.autoencoder.detail: expected fit.decoder too, the phase that fits what it draws")
         if model.config.gradient == "stop" and self.fit.settling is not None:
             raise RecipeError("fit.settling: with model.gradient stop the flow has latents that keep still as it is")
 

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from training.averaging import Average
-from training.errors import FitError
+from training.errors import FitError, first_line
 from training.feed import feed
 from training.gradients import Gradients
 from training.guard import EVERY, Guard
@@ -114,7 +114,7 @@ class FitModule(LightningModule):
         try:
             gradients.prepare(self.position)
         except RuntimeError as error:
-            raise FitError(f"fit.step: steps cannot run {way} here ({str(error).splitlines()[0]})") from error
+            raise FitError(f"fit.step: steps cannot run {way} here ({first_line(error)})") from error
         return gradients
 
     def _gradients(self, way: Step) -> Gradients:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from training.errors import FitError
+from training.errors import FitError, first_line
 from training.gradients import Gradients, kept_buffers
 from training.settings import Step
 
@@ -36,7 +36,7 @@ def fastest(make: Make, steps: int, step: int, device: torch.device, say: Callab
                 gradients = make(way)
                 found[way] = seconds_per_step(gradients, step, device), gradients
             except RuntimeError as error:
-                say(f"steps cannot run {way} here: {str(error).splitlines()[0]}")
+                say(f"steps cannot run {way} here: {first_line(error)}")
     if not found:
         raise FitError("no step could be run on this device")
     way, (_, gradients) = min(found.items(), key=lambda item: _seconds(item[1]))

@@ -111,7 +111,9 @@ def _peers(rows: Sequence[Row]) -> list[Figure]:
     """The worst cell of each configuration: a goal that holds everywhere holds there."""
     made = []
     for configuration in dict.fromkeys(row["configuration"] for row in rows):
-        cells = [row for row in rows if row["configuration"] == configuration and row["seconds"]]
+        all_cells = [row for row in rows if row["configuration"] == configuration]
+        cells = [row for row in all_cells if row["seconds"]]
+        left_out = f"; {len(all_cells) - len(cells)} cells were left out" if len(cells) < len(all_cells) else ""
         small = [ratio for row in cells if row["rows"] <= SMALL_ROWS for ratio in [_ratio(row, COMPILED)] if ratio]
         every = [ratio for row in cells for ratio in [_ratio(row, "")] if ratio]
         if small:
@@ -119,7 +121,7 @@ def _peers(rows: Sequence[Row]) -> list[Figure]:
             made.append(_worst(quantity, small, PEERS_SMALL))
         if every:
             quantity = f"peers, {configuration}, everywhere: fastest peer in any way / condflow"
-            made.append(_worst(quantity, every, 1.0))
+            made.append(_worst(quantity, every, 1.0, left_out))
     return made
 
 
@@ -134,9 +136,9 @@ def _ratio(row: Row, way: str) -> tuple[float, str] | None:
     return taken[best] / row["seconds"][OURS], f"{row['operation']}, {row['rows']:,} rows, {best}"
 
 
-def _worst(quantity: str, ratios: Sequence[tuple[float, str]], goal: float) -> Figure:
+def _worst(quantity: str, ratios: Sequence[tuple[float, str]], goal: float, left_out: str = "") -> Figure:
     value, where = min(ratios)
-    return Figure(quantity, value, goal, digits=2, note=f"worst cell: {where}")
+    return Figure(quantity, value, goal, digits=2, note=f"worst cell: {where}{left_out}")
 
 
 def _http(rows: Sequence[Row]) -> list[Figure]:
@@ -158,8 +160,8 @@ def _accuracy(rows: Sequence[Row]) -> list[Figure]:
     """A fit that ended below the accuracy took no time that would count."""
     made = []
     for row in rows:
-        right = row.get("forward accuracy", 0.0)
-        note = row.get("failed") or f"{right} after {row['epochs']} epochs, {row['s']} s, steps run {row['way']}"
+        right = row["forward accuracy"]
+        note = f"{right} after {row['epochs']} epochs, {row['s']} s, steps run {row['way']}"
         seconds = float(row["s"]) if right >= ACCURACY else inf
         quantity = f"{row['recipe']}: seconds of fitting to {ACCURACY} forward accuracy"
         made.append(Figure(quantity, seconds, ACCURACY_S, "lower", digits=1, note=note))

@@ -15,7 +15,7 @@ from model_store.signature import ArraySpec, LabelCondition
 from training import datasets
 from training import recipe as recipes
 from training.datasets.base import Dataset, Split
-from training.errors import TrainingError
+from training.errors import TrainingError, first_line
 from training.modelling import fresh_model
 from training.module import FitModule
 from training.phase import Phase
@@ -77,7 +77,7 @@ def _rates(recipe: Recipe, case: Case, way: Step, device: torch.device, rows: in
             row |= {"ready in s": round(ready, 1), "steps/s": round(per_second, 1)}
             row["rows/s"] = round(per_second * module.order.batch)
         except (RuntimeError, TrainingError) as error:
-            row["failed"] = str(error).splitlines()[0][:200]
+            row["failed"] = first_line(error)[:200]
         yield row
         model.eval()
 

@@ -22,7 +22,7 @@ from inference.gpu.precision import float32_products
 
 DIRECT_BYTES = 64 * 1024  # in and out together: what a PCIe bus moves in the time that two streams take to meet
 WARM_RUNS = 3  # before a capture: libraries choose kernels and take workspaces in the first ones
-STREAMS_PER_DEVICE = 4
+STREAMS_PER_DEVICE = 10  # times three: torch has 32
 
 _ALONE = threading.Lock()
 """Held by who captures, compiles, loads, waits for a whole device, or frees its cached memory: torch allows one capture
@@ -134,7 +134,8 @@ class CardLane(Lane):
                 slot.inward, slot.outward = _pinned(inward), _pinned(outward)
             if beside and not near:
                 slot.near_in, slot.near_out = self._near(inward), self._near(outward)
-                compute.synchronize()  # whoever had this memory before is done with it
+                for stream in (compute, self._streams.copy_in, self._streams.copy_out):
+                    stream.synchronize()  # whoever had this memory before is done with it
 
     def exchange(self, slot: Slot, inward: Tensor, outward: Tensor, call: Step) -> None:
         """See Lane."""
@@ -231,14 +232,15 @@ class CardLane(Lane):
 
     def release(self) -> None:
         """See Lane."""
-        with _ALONE, self.lock, torch.cuda.device(self.device):
-            self.settle()
-            torch.cuda.empty_cache()
+        with _ALONE:
+            self._empty()
 
     def close(self) -> None:
-        """Let another version have the streams."""
+        """Let another version have the streams. Who captures is not waited for: that empties the cache too."""
         _STREAMS.give_back(self._streams)
-        self.release()
+        with self.alone(wait=False) as granted:
+            if granted:
+                self._empty()
 
     @property
     def pool_bytes(self) -> int:
@@ -246,6 +248,11 @@ class CardLane(Lane):
         segments = torch.cuda.memory_snapshot()
         own = (part for part in segments if tuple(part.get("segment_pool_id", ())) == tuple(self._pool))
         return sum(int(part["total_size"]) for part in own)
+
+    def _empty(self) -> None:
+        with self.lock, torch.cuda.device(self.device):
+            self.settle()
+            torch.cuda.empty_cache()
 
     def _near(self, size: int) -> Tensor:
         return torch.empty(rounded(size), dtype=torch.uint8, device=self.device)

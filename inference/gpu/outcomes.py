@@ -15,7 +15,7 @@ _LOST = ("cuda error", "cublas_status", "cudnn_status", "cuda driver error")
 
 
 def outcome(error: BaseException, where: str) -> EngineError:
-    """The engine's error for one of torch's; what is an EngineError already stays it.
+    """The engine's error for one of torch's, which is its cause; what is an EngineError already stays it.
 
     Memory first, also where it ran out inside a capture, whose end then fails for that reason: all errors that led to
     this one are looked at. What else the device says of itself is sticky, nothing in this process will work again; but
@@ -24,12 +24,14 @@ def outcome(error: BaseException, where: str) -> EngineError:
     if isinstance(error, EngineError):
         return error
     chain = list(_chain(error))
-    message = f"{where}: {error}"
+    kind: type[EngineError] = EngineError
     if any(_no_memory(link) for link in chain):
-        return EngineOutOfMemory(message)
-    if any(_lost(link) for link in chain):
-        return EngineLost(message)
-    return EngineError(message)
+        kind = EngineOutOfMemory
+    elif any(_lost(link) for link in chain):
+        kind = EngineLost
+    found = kind(f"{where}: {error}")
+    found.__cause__ = error
+    return found
 
 
 def _no_memory(error: BaseException) -> bool:

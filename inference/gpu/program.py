@@ -98,7 +98,7 @@ class Program:
         except Exception as error:
             found = outcome(error, self.name)
             if isinstance(found, EngineOutOfMemory | EngineLost):
-                raise found from error
+                raise found  # noqa: B904 (it names its cause)
             _log.warning("not captured, slower: %s", found)
         self.captured = True
 
@@ -113,6 +113,7 @@ def fed(function: Function, feeders: Sequence[Feeder]) -> Function:
     def of_fields(*raw: Tensor) -> Tensor | tuple[Tensor, ...]:
         return function(*[feeder.tensor(tensor) for feeder, tensor in zip(feeders, raw, strict=True)])
 
+    of_fields.__code__ = of_fields.__code__.replace()  # torch's compiler makes a few variants of a code object at most
     return of_fields
 
 

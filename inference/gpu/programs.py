@@ -11,6 +11,7 @@ from time import monotonic
 
 import numpy as np
 
+from inference.drawing import ALIGNMENT
 from inference.drawn import Column, Drawn
 from inference.engine import EngineError, EngineLost, EngineOutOfMemory
 from inference.gpu.buckets import Buckets, warm_order
@@ -79,8 +80,7 @@ class Programs:
         rows, start = len(values[0]), 0
         while start < rows:
             stop = min(rows, start + self.buckets[operation].largest)
-            while (runs := _most_runs(values, start, stop)) > RUNS[-1]:
-                stop = start + (stop - start) // 2
+            stop, runs = _within(values, start, stop, RUNS[-1])
             table = RUNS[0] if runs <= RUNS[0] else RUNS[-1]
             told = tuple(table if isinstance(value, Drawn) else 0 for value in values)
             yield start, stop, Key(operation, self.buckets[operation].of(stop - start), told)
@@ -175,7 +175,7 @@ class Programs:
                 better = worth_it(self._lane.seconds(plain.call), self._lane.seconds(fused.call))
         except Exception as error:
             if isinstance(found := outcome(error, f"{key}, fused"), EngineLost):
-                raise found from error
+                raise found  # noqa: B904 (it names its cause)
             _log.warning("not fused: %s", found)
             return
         with self._lock:
@@ -197,8 +197,16 @@ class Programs:
         )
 
 
-def _most_runs(values: list[Column], start: int, stop: int) -> int:
-    return max((len(value[start:stop].runs) for value in values if isinstance(value, Drawn)), default=0)
+def _within(values: list[Column], start: int, stop: int, most: int) -> tuple[int, int]:
+    """The last row up to `stop` until which no column has more than `most` runs, and how many the most has.
+
+    Where runs cut rows off, so many stay as are a multiple of `ALIGNMENT`: a row keeps its place modulo it.
+    """
+    told = [value for value in values if isinstance(value, Drawn)]
+    reached = min((value.row_after(start, most) for value in told), default=stop)
+    if reached < stop:
+        stop = start + (max((reached - start) // ALIGNMENT * ALIGNMENT, 0) or reached - start)
+    return stop, max((value.runs_met(start, stop) for value in told), default=0)
 
 
 def empty(fields: Fields, operation: Operation, rows: int) -> list[np.ndarray]:

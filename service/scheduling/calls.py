@@ -88,7 +88,9 @@ def compute(batch: Batch, layout: Layout, works: threading.Lock) -> Outcome:
 
 def _release(error: BaseException | None) -> None:
     """Let go of what the frames of a failed call hold: the device may need that memory for the next one."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 
@@ -115,9 +117,9 @@ def _accept(job: Asked, chunk: Chunk, outputs: Arrays) -> None:
     """Hand chunks to the work in order: a second try comes back after what followed it."""
     job.early[chunk.start] = (chunk.stop, outputs)
     while job.accepted in job.early and not job.ended:
-        start = job.accepted
-        job.accepted, ready = job.early.pop(start)
-        job.work.accept(start, job.accepted, ready)
+        stop, ready = job.early.pop(job.accepted)
+        job.work.accept(job.accepted, stop, ready)
+        job.accepted = stop  # not before: who sees that all are there answers with them
 
 
 def asked(job: Job) -> Asked:

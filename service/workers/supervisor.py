@@ -60,7 +60,7 @@ class Supervisor:
             begun = monotonic()
             code = await self._live(number)
             if self._ending.is_set():
-                self._code = self._code or (0 if code in (0, -signal.SIGTERM) else 1)
+                self._code = self._code or (0 if code in (0, -signal.SIGTERM, -signal.SIGINT) else 1)
                 return
             _log.error("worker %d on %s ended with %d", number, self._devices[number], code)
             if not self._up or not self._running:

@@ -72,6 +72,18 @@ def test_cut(column: Asked, start: int, stop: int) -> None:
     assert (len(column.told[start:stop].runs) == 1) or (column.told[start:stop].lengths > 0).all()
 
 
+@given(column=columns(), start=st.integers(0, 90), wanted=st.integers(1, 90), most=st.integers(1, 5))
+def test_how_many_runs_some_rows_reach_over(column: Asked, start: int, wanted: int, most: int) -> None:
+    """Runs without rows may be counted, so that it is never too few."""
+    told, stop = column.told, start + wanted
+    if stop > len(told):
+        return
+    assert len(told[start:stop].runs) <= told.runs_met(start, stop) <= len(told.runs)
+    behind = told.row_after(start, most)
+    assert behind > start and told.runs_met(start, behind) <= most
+    assert behind == len(told) or told.runs_met(start, behind + 1) > most
+
+
 def test_rows_one_by_one_are_not_to_be_had_in_steps() -> None:
     told = Drawn.of(NoiseSource(1, SAMPLING, 0, Part(name="z", shape=(1,))), [(0, 0, 9)], 1.0)
     with pytest.raises(ValueError, match="step of 2"):

@@ -151,6 +151,31 @@ def test_a_closed_engine_refuses() -> None:
         engine.warm()
 
 
+def test_a_run_in_progress_ends_well_when_the_engine_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = torch_engine("coupling-none", most_rows=8)
+    feed = inputs(engine.signature, "encode", 20)
+    wanted = engine.run("encode", feed)["z"]
+    assert engine._programs is not None
+    monkeypatch.setattr(engine._programs.buckets["encode"], "went_well", lambda bucket: engine.close())
+    np.testing.assert_array_equal(engine.run("encode", feed)["z"], wanted)
+    with pytest.raises(EngineError, match="closed"):
+        engine.run("encode", feed)
+
+
+def test_memory_that_runs_out_in_a_capture_is_its_cause() -> None:
+    """And not its own: who follows causes must come to an end."""
+    engine = torch_engine("coupling-none")
+    feed = inputs(engine.signature, "encode", 3)
+    engine.run("encode", feed)
+    full = torch.OutOfMemoryError("no room")
+    spoil(engine, "encode", lambda rows: full)
+    engine._programs._made.clear()  # type: ignore[union-attr]
+    for _ in range(2):  # the second captures
+        with pytest.raises(EngineOutOfMemory) as raised:
+            engine.run("encode", feed)
+        assert raised.value.__cause__ is full
+
+
 def test_a_closed_engine_keeps_nothing() -> None:
     """And needs no collector to let go: another version may want the memory at once."""
     engine = torch_engine("coupling-none")

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.errors import DataError
+from training.errors import DataError, first_line
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +30,7 @@ def read(path: Path, names: tuple[str, ...]) -> dict[str, pl.Series]:
         frame = pl.read_csv(path, infer_schema_length=None, null_values=MISSING)
     except pl.exceptions.PolarsError as error:
         _refuse_ragged(path, header)
-        raise DataError(f"{path}: could not be read ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path}: could not be read ({first_line(error)})") from error
     if len(header) != frame.width:
         raise DataError(f"{path}: the header has {len(header)} names, the rows have {frame.width} cells")
     return dict(zip(header, frame.get_columns(), strict=True))

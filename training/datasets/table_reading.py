@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from training.datasets import csv_reading
-from training.errors import DataError, nearest
+from training.errors import DataError, first_line, nearest
 
 
 def read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -37,7 +37,7 @@ def _columns(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         columns = csv_reading.read(path, names) if path.suffix.lower() == ".csv" else pl.read_parquet(path).to_dict()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: could not be read ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path}: could not be read ({first_line(error)})") from error
     _known(path, names, list(columns))
     arrays = {}
     for name in names:

@@ -9,15 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from inference.device_noise import DeviceNoise
+from inference.drawing import ALIGNMENT
+from inference.drawn import Drawn
 from inference.engine import EngineLost, EngineOutOfMemory
 from inference.gpu.buckets import Buckets, ladder
 from inference.gpu.fields import MOST_BYTES, Fields
 from inference.gpu.fusion import Function, Fusion, compiled
 from inference.gpu.lanes import HostLane, Step
-from inference.gpu.programs import Key, Programs
+from inference.gpu.program import fed
+from inference.gpu.programs import RUNS, Key, Programs
+from inference.noise import SAMPLING, NoiseSource
 from model_store.signature import ArraySpec, Part, Signature
 
 SIGNATURE = Signature(data=ArraySpec(shape=(2,)), latent=(Part(name="z", shape=(2,)),), operations=("decode", "encode"))
@@ -252,3 +258,25 @@ class Once(Fusion):
     def has_time(self) -> bool:
         """See Fusion."""
         return next(self._answers, False)
+
+
+def test_each_program_has_variants_of_its_own_with_the_compiler() -> None:
+    """It makes eight of one code object at most, and then none: for all versions of a process together."""
+    torch.compiler.reset()
+    for rows in range(1, 12):
+        function = compiled(fed(double, FIELDS.feeders("decode", rows, (0,))), "eager")
+        assert function(torch.ones(rows, 2)).shape == (rows, 2)
+
+
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=700))
+@settings(max_examples=30)
+def test_runs_that_a_table_does_not_hold_are_cut_at_places_of_the_layout(lengths: list[int]) -> None:
+    made = Programs(FIELDS, {"decode": double}, Recorder(), {"decode": Buckets(ladder(4096))})
+    part = SIGNATURE.latent[0]
+    told = Drawn.of(NoiseSource(1, SAMPLING, 0, part), [(k, 0, count) for k, count in enumerate(lengths)], 1.0)
+    reached = 0
+    for start, stop, key in made.slices("decode", [told]):
+        assert start == reached and start % ALIGNMENT == 0
+        assert len(told[start:stop].runs) <= key.runs[0] <= RUNS[-1]
+        reached = stop
+    assert reached == sum(lengths)

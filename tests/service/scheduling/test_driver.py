@@ -6,14 +6,17 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from inference.engine import Arrays, Engine, EngineError, EngineLost, EngineOutOfMemory
 from inference.loaded import Loaded
+from service.scheduling.calls import Asked, _accept
 from service.scheduling.driver import DeadlinePassed, Driver
+from service.scheduling.jobs import Chunk
 from service.scheduling.scheduler import Pace
 from tests.inference import handmade
 
@@ -339,6 +342,34 @@ def test_the_next_call_is_prepared_only_while_a_device_computes(device: str, out
             work.check()
 
     drive(test, depth=2)
+
+
+def test_rows_count_as_accepted_when_the_work_has_taken_them() -> None:
+    """Another chunk of the job may come back meanwhile, and whoever sees that all are there answers with them."""
+    seen = []
+
+    class Watching(Rows):
+        def accept(self, start: int, stop: int, outputs: Arrays) -> None:
+            seen.append(job.accepted)
+            super().accept(start, stop, outputs)
+
+    job = cast(Asked, SimpleNamespace(accepted=0, early={}, ended=False, work=Watching(0.0, 12)))
+    for start, stop in ((4, 12), (0, 4)):
+        _accept(job, cast(Chunk, SimpleNamespace(start=start, stop=stop)), {"z": np.zeros((stop - start, 1))})
+    assert seen == [0, 4] and job.accepted == 12
+
+
+def test_a_failure_that_names_itself_as_its_cause_ends_the_call() -> None:
+    class Own(Gate):
+        def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
+            error = EngineError("of its own making")
+            raise error from error
+
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        with pytest.raises(EngineError, match="of its own making"):
+            await asyncio.wait_for(driver.run(model, Rows(0, 1), FAR), 60)
+
+    drive(test, Own())
 
 
 @pytest.mark.parametrize(("device", "together"), [("cpu", 1), ("cuda:0", 2)])

@@ -100,3 +100,11 @@ def test_models_of_other_families_have_no_such_phases(phase: str) -> None:
     dataset = datasets.load(recipe.data)
     with pytest.raises(RecipeError, match=rf"fit\.{phase}: is a phase of the family latent, this model is of joint"):
         phases(recipe, dataset, fresh_model(recipe, dataset))
+
+
+def test_a_detail_that_nothing_fits_is_refused() -> None:
+    model = {"autoencoder": LATENT["autoencoder"] | {"detail": 2}}
+    recipe = recipe_of({}, **model)
+    dataset = datasets.load(recipe.data)
+    with pytest.raises(RecipeError, match=r"model\.autoencoder\.detail: expected fit\.decoder"):
+        phases(recipe, dataset, fresh_model(recipe, dataset))
