@@ -45,7 +45,7 @@ CASES = (
     Case("mnist-two-stage", DIRECT),
     Case("fashion-mnist", DIRECT),
 )
-FLOW_ALONE: dict[str, object] = {"fit.perception": None, "fit.decoder": None}  # such phases: see fashion-mnist
+FLOW_ALONE: dict[str, object] = {"model.autoencoder.detail": 0, "fit.perception": None, "fit.decoder": None}
 SHRUNK: dict[str, dict[str, object]] = {"gaussian-mixture": {"fit.batch": 64}, "mnist": {"fit.batch": 32}}
 
 
