@@ -18,8 +18,11 @@ class Cost:
     """`seconds(n) = per_row n + per_call`, by least squares in which an observation's weight halves after 34 more.
 
     Calls of one size do not tell the two apart: then the line keeps its intercept and turns. Both numbers stay
-    positive, and no call costs less than `per_call`: the shortest one lately seen bounds it, since on a busy host noise
-    makes it far too large. Until something is seen the line is a guess that errs on the slow side: chunks start small.
+    positive, and what is lately seen bounds both: no call costs less than `per_call`, and no two in a row less than
+    `per_row` for each row (two, since of two that overlap one may be told with the other's time). So waiting on a busy
+    host, which can be many times the work, is not taken for the price of rows: calls would be made smaller, wait as
+    long, and end at one row each. Until something is seen the line is a guess that errs on the slow side: chunks start
+    small.
 
     >>> cost = Cost()
     >>> for rows in (1, 100, 1000) * 20:
@@ -38,6 +41,8 @@ class Cost:
     _rows_rows: float = 0.0
     _rows_seconds: float = 0.0
     _shortest: float = inf
+    _cheapest: float = inf
+    _last: tuple[int, float] = (0, 0.0)
 
     def observe(self, rows: int, seconds: float) -> None:
         """Learn from one call; a clock that went backwards or stood still teaches nothing."""
@@ -49,6 +54,10 @@ class Cost:
         self._rows_rows = FORGET * self._rows_rows + rows * rows
         self._rows_seconds = FORGET * self._rows_seconds + rows * seconds
         self._shortest = min(seconds, GROW * self._shortest)
+        rows_before, seconds_before = self._last
+        if rows_before:
+            self._cheapest = min((seconds_before + seconds) / (rows_before + rows), GROW * self._cheapest)
+        self._last = rows, seconds
         mean_rows, mean_seconds = self._rows / self._weight, self._seconds / self._weight
         spread = self._rows_rows / self._weight - mean_rows**2
         if spread > (0.05 * mean_rows) ** 2:
@@ -56,7 +65,7 @@ class Cost:
         else:
             slope = (mean_seconds - min(self.per_call, 0.5 * mean_seconds)) / mean_rows
         least = max(0.01 * mean_seconds, mean_seconds - self._shortest) / mean_rows
-        self.per_row = min(max(slope, least), mean_seconds / mean_rows)
+        self.per_row = min(max(slope, least), mean_seconds / mean_rows, self._cheapest)
         self.per_call = min(max(mean_seconds - self.per_row * mean_rows, 0.0), self._shortest)  # rounding can exceed it
 
     def seconds(self, rows: int) -> float:
@@ -77,7 +86,7 @@ class Stretch:
     """Seconds that pass for each second that calls are expected to take, while one follows the other.
 
     More than one: between two calls the host parses, renders and hands over, and it shares the engine's cores. What was
-    seen loses its weight over `MEMORY_S` seconds of calls; until then the guess counts too.
+    seen loses its weight over `MEMORY_S` seconds; until then the guess counts too.
 
     >>> stretch = Stretch()
     >>> for _ in range(2000):
@@ -92,7 +101,7 @@ class Stretch:
 
     def observe(self, passed: float, expected: float) -> None:
         """Learn from one call that began when the one before it ended."""
-        keep = exp(-expected / MEMORY_S)
+        keep = exp(-passed / MEMORY_S)
         self._passed = keep * self._passed + passed
         self._expected = keep * self._expected + expected
         self.factor = max(1.0, self._passed / self._expected)

@@ -210,8 +210,8 @@ class Driver:
         for chunk, fault in outcome.faults.items():
             self._fail(chunk.job, fault)
         if outcome.error is None:
+            self._learn_stretch(self._scheduler.in_flight[batch])
             self._scheduler.finished(batch, seconds)
-            self._learn_stretch(seconds)
             self._on_batch(jobs[0].loaded, jobs[0].work.operation, batch.rows, seconds)
         else:
             for chunk in self._scheduler.failed(batch, outcome.error):
@@ -225,11 +225,11 @@ class Driver:
             if job.accepted == job.rows and not job.done.done():
                 job.done.set_result(job.timing)
 
-    def _learn_stretch(self, seconds: float) -> None:
+    def _learn_stretch(self, expected: float) -> None:
         """From calls that found something waiting when the one before them ended."""
         ended = perf_counter()
         if self._followed is not None:
-            self._stretch.observe(ended - self._followed, seconds)
+            self._stretch.observe(ended - self._followed, expected)
         self._followed = ended if self._scheduler.backlog else None
 
     def _fail(self, job: Job, error: Exception) -> None:

@@ -108,8 +108,8 @@ async def unread_stream(wire: Wire) -> None:
 
 
 async def unread_answers_one_behind_the_other(wire: Wire) -> None:
-    await wire.send(LARGE.whole * 3)
-    assert (await wire.head())[0] in (200, 503)
+    await ask_until_taken(wire, LARGE)
+    await wire.send(LARGE.whole * 2)
 
 
 SHUT_OUT: tuple[Hostile, ...] = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from random import Random
+from statistics import median
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +34,24 @@ def test_it_follows_a_machine_that_slows_down() -> None:
         for rows in (10, 1000):
             cost.observe(rows, seconds * rows)
     assert cost.seconds(1000) == pytest.approx(4e-2, rel=0.05)
+
+
+@pytest.mark.parametrize("disturbed", [0.5, 0.9])
+def test_waiting_is_not_taken_for_the_price_of_rows(disturbed: float) -> None:
+    """A busy host keeps many calls waiting far longer than they compute; the next ones must not shrink for it."""
+    chance, cost, sizes = Random(1), Cost(), []
+    for _ in range(3000):
+        sizes.append(rows := cost.rows(0.0025))
+        waited = chance.expovariate(1 / 0.02) if chance.random() < disturbed else 0.0
+        cost.observe(rows, 1e-4 + 3e-7 * rows + waited)
+    assert median(sizes[1000:]) > 2000, "a quarter of what a call of 2.5 ms computes where nothing waits"
+
+
+def test_of_two_calls_that_overlap_one_may_seem_to_take_nothing() -> None:
+    cost = Cost()
+    for seconds in (0.02, 1e-6) * 20:
+        cost.observe(1000, seconds)
+    assert cost.seconds(1000) == pytest.approx(0.01, rel=0.1)
 
 
 @given(st.lists(st.tuples(st.integers(-3, 10_000), st.floats(-1, 10)), max_size=30), st.floats(0, 1))
