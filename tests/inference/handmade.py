@@ -220,6 +220,19 @@ def unconditional(space: str = "data") -> Version:
     return _version(signature, {}, decode=decode, encode=encode, score=score)
 
 
+def numbered(number: int, floats: int) -> Version:
+    """x = number + z, so that z = x - number tells which version answered; each graph has so many float32 weights."""
+    signature = Signature(
+        data=ArraySpec(shape=(1,)), latent=(Part(name="z", shape=(1,)),), operations=("decode", "encode")
+    )
+    weights = {"ballast": np.full(floats, number, np.float32)}
+    decode, encode = GraphBuilder(weights), GraphBuilder(weights)
+    for graph, operator, given, output in ((decode, "Add", "z", "x"), (encode, "Sub", "x", "z")):
+        mean = graph.op("Gather", "ballast", graph.constant([0], np.int64))
+        graph.op(operator, given, mean, output=output)
+    return _version(signature, weights, decode=decode, encode=encode)
+
+
 def normal_log_density(x: np.ndarray, mean: np.ndarray | float, variance: np.ndarray | float) -> np.ndarray:
     """log N(x; mean, variance), elementwise in float64."""
     return -0.5 * (np.square(x - mean) / variance + np.log(2 * pi * np.asarray(variance)))

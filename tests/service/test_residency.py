@@ -9,16 +9,13 @@ from pathlib import Path
 from threading import Event
 
 import httpx
-import numpy as np
 import pytest
 
 from inference.engine import EngineOutOfMemory
 from inference.loaded import Loaded
 from model_store.manifest import Manifest
-from model_store.signature import ArraySpec, Part, Signature
 from model_store.store import Store
-from tests.inference.graphs import GraphBuilder
-from tests.inference.handmade import Version, _version
+from tests.inference.handmade import numbered
 from tests.service.harness import PATIENCE_S, Running, running, until
 from tests.service.slow import slow_down
 from tests.service.versions import damage, publish
@@ -29,24 +26,11 @@ EVICTIONS, RESIDENT = ("condflow_evictions_total", ()), ("condflow_resident_byte
 NAMES = ("a", "b", "c")
 
 
-def shifted(number: int, floats: int = FLOATS) -> Version:
-    """x = number + z, with weights of so many floats."""
-    signature = Signature(
-        data=ArraySpec(shape=(1,)), latent=(Part(name="z", shape=(1,)),), operations=("decode", "encode")
-    )
-    weights = {"ballast": np.full(floats, number, np.float32)}
-    decode, encode = GraphBuilder(weights), GraphBuilder(weights)
-    for graph, operator, given, output in ((decode, "Add", "z", "x"), (encode, "Sub", "x", "z")):
-        mean = graph.op("Gather", "ballast", graph.constant([0], np.int64))
-        graph.op(operator, given, mean, output=output)
-    return _version(signature, weights, decode=decode, encode=encode)
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     opened = Store.open(tmp_path / "models")
     for number, name in enumerate(NAMES):
-        publish(opened, name, shifted(number))
+        publish(opened, name, numbered(number, FLOATS))
     return opened
 
 
@@ -147,7 +131,7 @@ def test_where_nobody_can_leave_in_time_it_is_a_503_and_later_an_answer(store: S
 
 
 def test_what_alone_is_too_large_is_refused_and_the_others_are_served(store: Store) -> None:
-    publish(store, "large", shifted(9, 5 * FLOATS))
+    publish(store, "large", numbered(9, 5 * FLOATS))
     root = store.backend.root  # type: ignore[attr-defined]
     with running(root, ready=False, device_memory=int(1.5 * BYTES)) as service:
         until(lambda: service.parts.registry.ready and not service.parts.registry.pending)
@@ -178,7 +162,7 @@ def test_a_device_that_is_fuller_than_its_budget_says_is_relieved(store: Store) 
 
 def test_a_new_champion_is_loaded_where_the_old_one_leaves_room(store: Store) -> None:
     with serving(store, 1.5) as service:
-        publish(store, "a", shifted(0))
+        publish(store, "a", numbered(0, FLOATS))
         until(lambda: ask(service, "a").json()["version"] == 2, "version 2")
         check(ask(service, "b"), "b")
 

@@ -17,7 +17,7 @@ from inference.engine import Arrays, EngineOutOfMemory
 from inference.loaded import Loaded
 from service.scheduling.driver import Driver
 from tests.service.harness import PATIENCE_S, Running, running, until
-from tests.service.scheduling.test_driver import FAR, Gate, Rows, drive
+from tests.service.scheduling.driving import FAR, Gate, Rows, drive
 
 SETTINGS = {"call_ms": 60_000.0, "short_call_ms": 60_000.0}  # calls are cut by memory, not by time
 OUT = ("condflow_out_of_memory_total", (("model", "plain"), ("operation", "score"), ("version", "1")))

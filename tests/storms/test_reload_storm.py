@@ -7,13 +7,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from model_store.signature import ArraySpec, Part, Signature
 from model_store.store import Store
-from tests.inference.graphs import GraphBuilder
-from tests.inference.handmade import Version, _version
+from tests.inference.handmade import numbered
 from tests.service.versions import damage, publish
 from tests.support.service_process import PATIENCE_S, ServiceProcess, service_process, until_at_rest
 from tests.support.wire import Request, Wire
@@ -24,18 +21,6 @@ SLACK_MIB = 40.0
 SPARE = 3
 POOLED = 8  # threads that a pool may still start; one that each reload left would make hundreds
 SETTINGS = {"CONDFLOW_POLL_SECONDS": "0.02", "CONDFLOW_LOADED_VERSIONS": str(SPARE), "CONDFLOW_THREADS": "1"}
-
-
-def numbered(number: int) -> Version:
-    """x = number + z, so that z = x - number tells which version answered."""
-    latent = (Part(name="z", shape=(1,)),)
-    signature = Signature(data=ArraySpec(shape=(1,)), latent=latent, operations=("decode", "encode"))
-    weights = {"ballast": np.full(BALLAST, number, np.float32)}
-    decode, encode = GraphBuilder(weights), GraphBuilder(weights)
-    for graph, operator, given, output in ((decode, "Add", "z", "x"), (encode, "Sub", "x", "z")):
-        mean = graph.op("Gather", "ballast", graph.constant([0], np.int64))
-        graph.op(operator, given, mean, output=output)
-    return _version(signature, weights, decode=decode, encode=encode)
 
 
 def question(version: int | None = None) -> Request:
@@ -96,7 +81,7 @@ def test_new_versions_under_load(tmp_path: Path, reloads: int) -> None:
     """Each is published, becomes the champion and is followed; every tenth is damaged and must never answer."""
     path = tmp_path / "models"
     store = Store.open(path)
-    publish(store, NAME, numbered(1))
+    publish(store, NAME, numbered(1, BALLAST))
     good, bad = [1], set[int]()
 
     def storm(count: int) -> Moves:
@@ -104,12 +89,12 @@ def test_new_versions_under_load(tmp_path: Path, reloads: int) -> None:
             for turn in range(count):
                 number = store.versions(NAME)[-1] + 1
                 if turn % 10 == 5:
-                    await asyncio.to_thread(publish, store, NAME, numbered(number), None)
+                    await asyncio.to_thread(publish, store, NAME, numbered(number, BALLAST), None)
                     damage(store, NAME, number, "weights.safetensors")
                     await asyncio.to_thread(store.set_alias, NAME, "champion", number)
                     bad.add(number)
                     number += 1
-                await asyncio.to_thread(publish, store, NAME, numbered(number))
+                await asyncio.to_thread(publish, store, NAME, numbered(number, BALLAST))
                 await until_default(wire, number)
                 good.append(number)
 
@@ -139,7 +124,7 @@ def test_an_alias_moved_back_and_forth_under_load(tmp_path: Path, moves_count: i
     path = tmp_path / "models"
     store = Store.open(path)
     for number in (1, 2):
-        publish(store, NAME, numbered(number))
+        publish(store, NAME, numbered(number, BALLAST))
 
     async def moves(wire: Wire) -> None:
         for turn in range(moves_count):

@@ -3,94 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from inference.engine import Arrays, Engine, EngineError, EngineLost, EngineOutOfMemory
+from inference.engine import Arrays, EngineError
 from inference.loaded import Loaded
 from service.scheduling.calls import Asked, _accept
 from service.scheduling.driver import DeadlinePassed, Driver
 from service.scheduling.jobs import Chunk
-from service.scheduling.scheduler import Pace
-from tests.inference import handmade
-
-FAR = 1e18
-
-
-class Rows:
-    """A work of `rows` rows with value `value`; keeps what it gets back."""
-
-    operation: Any = "encode"
-
-    def __init__(self, value: float, rows: int) -> None:
-        self.value, self.rows = value, rows
-        self.chunks: list[tuple[int, int]] = []
-        self.out = np.full(rows, np.nan, np.float32)
-
-    def inputs(self, start: int, stop: int) -> Arrays:
-        return {"x": (self.value + np.arange(start, stop, dtype=np.float32))[:, None]}
-
-    def accept(self, start: int, stop: int, outputs: Arrays) -> None:
-        assert start == (self.chunks[-1][1] if self.chunks else 0)
-        self.chunks.append((start, stop))
-        self.out[start:stop] = outputs["z"][:, 0]
-
-    def check(self) -> None:
-        """The model is x = 1 + 2 z."""
-        np.testing.assert_allclose(self.out, (self.value + np.arange(self.rows) - 1) / 2, rtol=1e-6)
-
-
-class Gate(Engine):
-    """An engine that can be held, counts its calls, and fails where a row is `poison`."""
-
-    device = "cpu"
-    draws = False
-
-    def __init__(self, poison: float = FAR, error: type[EngineError] = EngineError) -> None:
-        self.engine = handmade.unconditional().load().engine
-        self.open = threading.Event()
-        self.entered = threading.Event()
-        self.calls: list[tuple[str, int]] = []
-        self.poison, self.error = poison, error
-
-    def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
-        self.entered.set()
-        assert self.open.wait(60)
-        self.calls.append((operation, len(inputs["x"])))
-        if (inputs["x"] == self.poison).any():
-            raise self.error("poisoned")
-        return self.engine.run(operation, inputs)
-
-    def close(self) -> None:
-        self.engine.close()
-
-
-def loaded(gate: Gate) -> Loaded:
-    version = handmade.unconditional().load()
-    return Loaded(version.manifest, version.digest, gate)
-
-
-def drive(test: Callable[[Driver, Gate, Loaded], Awaitable[None]], gate: Gate | None = None, depth: int = 1) -> None:
-    async def run() -> None:
-        engine = gate or Gate()
-        driver = Driver(Pace(short=60.0, long=60.0, most_rows=8, depth=depth))  # rows bound calls, not this machine
-        try:
-            await test(driver, engine, loaded(engine))
-        finally:
-            engine.open.set()
-            await driver.close()
-
-    asyncio.run(run())
-
-
-async def entered(gate: Gate) -> None:
-    assert await asyncio.to_thread(gate.entered.wait, 60)
+from tests.service.scheduling.driving import FAR, Gate, Rows, drive, entered, loaded
 
 
 def test_works_are_merged_and_answered_right() -> None:
@@ -215,16 +141,6 @@ def test_a_work_with_a_fault_of_its_own_fails_alone(where: str) -> None:
     drive(test)
 
 
-def test_a_lost_device_is_remembered() -> None:
-    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
-        gate.open.set()
-        with pytest.raises(EngineLost):
-            await driver.run(model, Rows(666, 1), FAR)
-        assert driver.lost
-
-    drive(test, Gate(poison=666, error=EngineLost))
-
-
 def test_a_cancelled_work_is_dropped_when_a_batch_is_formed() -> None:
     async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
         first = asyncio.create_task(driver.run(model, Rows(0, 1), FAR))
@@ -302,48 +218,6 @@ def test_closing_ends_what_waits() -> None:
     drive(test)
 
 
-def test_chunks_are_accepted_in_order_though_a_second_try_comes_late() -> None:
-    """Two calls are out; one of them runs out of memory, so its rows come back after those of the other."""
-
-    class Small(Gate):
-        device = "cuda:0"
-        once = threading.Lock()
-
-        def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
-            if self.once.acquire(blocking=False):
-                raise EngineOutOfMemory("full")
-            return super().run(operation, inputs)
-
-    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
-        gate.open.set()
-        work = Rows(0, 40)
-        await driver.run(model, work, FAR)
-        work.check()
-        assert {rows for _, rows in gate.calls} >= {8, 4}
-
-    drive(test, Small(), depth=2)
-
-
-@pytest.mark.parametrize(("device", "out"), [("cpu", 1), ("cuda:0", 2)])
-def test_the_next_call_is_prepared_only_while_a_device_computes(device: str, out: int) -> None:
-    """It follows the engine of the version that computes, whatever device the service was started with."""
-
-    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
-        gate.device = device
-        works = [Rows(10.0 * place, 8) for place in range(3)]
-        tasks = [asyncio.create_task(driver.run(model, work, FAR)) for work in works]
-        await entered(gate)
-        for _ in range(10):  # turns of the loop, of which one would do
-            await asyncio.sleep(0)
-        assert len(driver._scheduler.in_flight) == out
-        gate.open.set()
-        await asyncio.gather(*tasks)
-        for work in works:
-            work.check()
-
-    drive(test, depth=2)
-
-
 def test_rows_count_as_accepted_when_the_work_has_taken_them() -> None:
     """Another chunk of the job may come back meanwhile, and whoever sees that all are there answers with them."""
     seen = []
@@ -370,40 +244,6 @@ def test_a_failure_that_names_itself_as_its_cause_ends_the_call() -> None:
             await asyncio.wait_for(driver.run(model, Rows(0, 1), FAR), 60)
 
     drive(test, Own())
-
-
-@pytest.mark.parametrize(("device", "together"), [("cpu", 1), ("cuda:0", 2)])
-def test_calls_of_a_device_overlap_and_those_of_the_host_do_not(device: str, together: int) -> None:
-    """On a device each of the first two calls waits until both are in the engine; on the host that would never be."""
-
-    class Meeting(Gate):
-        inside = most = come = 0
-        lock = threading.Lock()
-        both = threading.Barrier(together, timeout=60)
-
-        def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
-            with self.lock:
-                self.inside += 1
-                self.most = max(self.most, self.inside)
-                self.come += 1
-                awaited = self.come <= 2
-            if awaited:
-                self.both.wait()
-            answer = super().run(operation, inputs)
-            with self.lock:
-                self.inside -= 1
-            return answer
-
-    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
-        gate.device = device
-        gate.open.set()
-        works = [Rows(1000.0 * place, 40) for place in range(5)]
-        await asyncio.gather(*(driver.run(model, work, FAR) for work in works))
-        for work in works:
-            work.check()
-        assert isinstance(gate, Meeting) and gate.most == together
-
-    drive(test, Meeting(), depth=2)
 
 
 def test_tenants_take_turns() -> None:
