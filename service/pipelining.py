@@ -9,12 +9,16 @@ sends and however little it reads, its connection holds no more than:
   behind the one that is answered, and nothing is read while something is to be parsed: uvicorn reads on with every
   answer, and parses all of it, to some kilobytes for each request.
 
+What comes behind a refusal is read for `LINGER_S` and thrown away: a connection that is closed on unread bytes is
+reset, and the reset may overtake the refusal (RFC 9112, 9.6).
+
 A client that leaves is noticed while something is read or written: one that has sent more than `SLICE_BYTES` ahead may
 have one answer computed in vain.
 """
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from typing import Any, Literal
 
 from uvicorn._types import ASGI3Application
@@ -27,6 +31,7 @@ from service.problems import Problem
 from service.wire_refusals import no_request, on_the_wire
 
 SLICE_BYTES = 4096
+LINGER_S = 1.0
 _NOTHING = memoryview(b"")
 
 
@@ -39,6 +44,7 @@ class PipeliningProtocol(CycleProtocol):
     _answering: RequestResponseCycle | None = None
     _held: tuple[RequestResponseCycle, ASGI3Application] | None = None
     _refusal: Problem | None = None
+    _lingering: TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Nothing is read yet."""
@@ -49,6 +55,8 @@ class PipeliningProtocol(CycleProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being answered, where uvicorn tells the last one; those behind it never begin."""
+        if self._lingering is not None:
+            self._lingering.cancel()
         self.cycle = self._answering or self.cycle
         super().connection_lost(exc)
         self._connection.end()
@@ -129,18 +137,21 @@ class PipeliningProtocol(CycleProtocol):
         if self.part != "body":
             self._refuse()
         elif self.cycle is self._answering:  # it waits for the rest of its own body, which will not come
-            self._end_with(problem)
+            self._write(problem)
+            self.transport.close()
         else:
             self._forget_last()
             self._refuse()
 
     def _refuse(self) -> None:
-        if self._refusal is not None and not self.busy and not self.transport.is_closing():
-            self._end_with(self._refusal)
+        if self._refusal is None or self._lingering is not None or self.busy or self.transport.is_closing():
+            return
+        self._write(self._refusal)
+        self.transport.write_eof()
+        self._lingering = self.loop.call_later(LINGER_S, self.transport.abort)
 
-    def _end_with(self, problem: Problem) -> None:
+    def _write(self, problem: Problem) -> None:
         self.transport.write(on_the_wire(problem, self.server_state.default_headers))
-        self.transport.close()
 
     def _forget_last(self) -> None:
         if self.pipeline:

@@ -52,3 +52,18 @@ def test_a_head_without_end_is_431(service: Running) -> None:
 def test_a_target_without_end_is_414(service: Running) -> None:
     detail = refused(service, b"GET /?" + b"a" * HEAD_BYTES, 414)["detail"]
     assert "target" in detail and str(HEAD_BYTES) in detail
+
+
+@pytest.mark.parametrize("begun", [b"hello\r\n\r\n", b"GET /?", b"GET / HTTP/1.1\r\nX: "])
+def test_a_client_that_goes_on_sending_still_reads_why_it_was_refused(service: Running, begun: bytes) -> None:
+    """Closing on what was not read would reset the connection, and fail the client before it reads."""
+    with connected(service) as (connection, _), connection.makefile("rb") as stream:
+        connection.sendall(begun + b"a" * 30 * HEAD_BYTES)
+        assert next_answer(stream)[0] in (400, 414, 431)
+        assert stream.read() == b""
+
+
+def test_a_client_that_never_stops_sending_is_cut_off(service: Running) -> None:
+    with connected(service) as (connection, _), pytest.raises(OSError):
+        while True:
+            connection.sendall(b"a" * HEAD_BYTES)

@@ -77,7 +77,7 @@ async def garbage_behind_a_request(wire: Wire) -> None:
 async def oversized_head(wire: Wire) -> None:
     lines = b"".join(b"X-%d: %s\r\n" % (place, b"a" * 100) for place in range(1000))
     await wire.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + lines)
-    assert (await wire.rest())[:12] in (b"HTTP/1.1 431", b"")
+    assert (await wire.rest()).startswith(b"HTTP/1.1 431")
 
 
 async def ask_until_taken(wire: Wire, request: Request) -> None:
