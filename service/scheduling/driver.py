@@ -91,8 +91,8 @@ class Driver:
 
     @property
     def backlog(self) -> float:
-        """Seconds until all that waits is done."""
-        return self._scheduler.backlog
+        """Seconds until all that waits is done, as things stand."""
+        return self._stretch.factor * self._scheduler.backlog
 
     def excess(self, loaded: Loaded, operation: Operation, rows: int, left: float) -> float:
         """Seconds to wait before so many new rows could be done in the `left` ones, as things stand; 0 for none.

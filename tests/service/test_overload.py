@@ -34,7 +34,7 @@ def test_a_request_that_the_queue_would_make_late_is_turned_away(service: Runnin
     service.client.post("/loglik", json={"model": "m", "x": [[0.5]]}).raise_for_status()
     slow = slow_down(service, "m")
     loaded = service.parts.registry._entries[("m", 1)].loaded
-    for _ in range(300):
+    for _ in range(3000):
         service.parts.driver.learn(loaded, "score", 1, 20.0)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(ask, service, 55_000)

@@ -262,3 +262,18 @@ def test_tenants_take_turns() -> None:
             work.check()
 
     drive(test)
+
+
+def test_who_must_come_again_is_told_of_what_the_host_takes_beside_the_calls() -> None:
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        driver.learn(model, "encode", 1000, 1.0)
+        waiting = asyncio.create_task(driver.run(model, Rows(0, 10), FAR))
+        await entered(gate)
+        expected = driver._scheduler.backlog
+        for _ in range(100):
+            driver._stretch.observe(3.0, 1.0)
+        assert driver.backlog == pytest.approx(3 * expected) and expected > 0
+        gate.open.set()
+        await waiting
+
+    drive(test)
