@@ -24,8 +24,10 @@ def fit_times(names: Sequence[str], epochs: int, command: str) -> Page:
     figures = []
     for name in names:
         chosen = recipe.read(name)
+        print(f"{chosen.name}: {epochs} epochs of every phase", flush=True)
         spent = _spent(name, chosen, epochs)
         note = ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in spent.items())
+        print(f"{chosen.name}: a whole fit takes {sum(spent.values()):.0f} s ({note})", flush=True)
         quantity = f"{chosen.name}: seconds of the fit"
         figures.append(Figure(quantity, sum(spent.values()), LIMIT_S, "lower", digits=0, note=note))
     return Page(
