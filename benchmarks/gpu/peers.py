@@ -94,18 +94,9 @@ def contestants(config: Configuration, device: torch.device) -> tuple[dict[str, 
         except NotImplementedError as error:
             notes[kind.name] = str(error)
             continue
-        perturb_all(peer.module)
-        peer.module.to(device)
+        perturb(peer.module).to(device)
         built[kind.name] = peer
     return built, notes
-
-
-def perturb_all(module: torch.nn.Module) -> None:
-    """As our flows are: small random numbers added to every weight."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.05 * torch.randn_like(parameter) / max(1, parameter.shape[-1]) ** 0.5)
 
 
 def peer_calls(
