@@ -10,7 +10,7 @@ import pytest
 from benchmarks.gpu import kept as keeping
 from benchmarks.gpu.floors import Rates, cost_of, floor_of
 from benchmarks.gpu.goals import figures
-from benchmarks.gpu.kept import Kept, finish, read, write
+from benchmarks.gpu.kept import MISSING, Kept, finish, read, write
 from benchmarks.gpu.models import joint_mixture
 from benchmarks.gpu.page import page
 from benchmarks.gpu.part import PARTS, run
@@ -164,6 +164,18 @@ def test_a_failed_part_tells_why_and_is_run_again(tmp_path: Path, monkeypatch: p
     assert finish(plan, "check").rows == [{"model": "new"}]
     assert again == ["check"]
     assert "**check failed**" in page(plan, [Kept("check", [], FACTS, "gone")], ("check",)).render()
+
+
+@pytest.mark.parametrize(("lacked", "again"), [("json", True), ("no_such_package", False)])
+def test_a_part_that_lacked_a_package_is_run_again_once_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacked: str, again: bool
+) -> None:
+    plan = _plan(tmp_path, "cpu")
+    marked = Kept("peers-wide", [{"seconds": {}, "notes": {lacked: MISSING}}], FACTS)
+    whole = Kept("peers-wide", [{"seconds": {}, "notes": {}}], FACTS)
+    write(plan, marked)
+    monkeypatch.setattr(keeping, "_run", lambda command, limit_s: write(plan, whole))
+    assert finish(plan, "peers-wide") == (whole if again else marked)
 
 
 def test_a_part_that_hangs_is_ended_at_the_limit(tmp_path: Path) -> None:
