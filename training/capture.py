@@ -9,7 +9,7 @@ import torch
 WARM_UPS = 3
 
 
-def captured(compute: Callable[[], None], device: torch.device) -> Callable[[], None]:
+def captured(compute: Callable[[], object], device: torch.device) -> Callable[[], object]:
     """What replays `compute`, after a few runs in which libraries choose their kernels and take their memory.
 
     `compute` must neither wait for the device nor read anything that is not at the same place at every replay. Random

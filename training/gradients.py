@@ -50,7 +50,7 @@ class Gradients:
         self._forward: Callable[[Tensor, Tensor | None, Tensor], Terms] = self._terms
         if way.startswith("compiled"):
             self._forward = torch.compile(self._terms, fullgraph=True, dynamic=False, backend=backend)
-        self._run: Callable[[], None] = self._compute
+        self._run: Callable[[], object] = self._compute
         self._recorded: list[tuple[nn.Parameter, Tensor]] = []
 
     def __call__(self, step: int, seed: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +37,17 @@ class Guard:
         """Remember the present weights as good."""
         self._kept = {name: value.clone() for name, value in self._tensors().items()}
         self._updates = 0 if self.average is None else self.average.updates
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds, so that a fit that goes on goes back to the same weights."""
+        return {"restorations": self.restorations, "kept": {"tensors": self._kept, "updates": self._updates}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with a checkpoint's; where it holds no weights, as older ones do, the present ones are remembered."""
+        self.restorations = state["restorations"]
+        self.keep()
+        if "kept" in state:
+            self._kept, self._updates = state["kept"]["tensors"], state["kept"]["updates"]
 
     def restore(self, step: int) -> str:
         """Put the last good weights back; returns what to tell. Raises FitError when it has happened too often."""

@@ -73,7 +73,7 @@ class FitModule(LightningModule):
         self._validation: dict[str, Tensor] = {}
         self.guard: Guard
         self.gradients: Gradients
-        self.restorations = 0  # of an earlier run: a checkpoint is read before there is an optimizer to guard
+        self.guarded: dict[str, Any] | None = None  # by an earlier run: read before there is an optimizer to guard
         self.way: Step = loop.step
 
     @property
@@ -94,12 +94,14 @@ class FitModule(LightningModule):
         """The rate is set in every step."""
         self.optimizer = optimizer_of(self.fitted.parameters(), self.loop, fused=self.ahead)
         self.guard = Guard(self.fitted, self.optimizer, self.average)
-        self.guard.restorations = self.restorations
         return self.optimizer
 
     def on_train_start(self) -> None:
-        """The weights that the fit starts or goes on with are the first to go back to."""
-        self.guard.keep()
+        """The weights that the fit starts with are the first to go back to; one that goes on has those it had."""
+        if self.guarded is None:
+            self.guard.keep()
+        else:
+            self.guard.load_state_dict(self.guarded)
         if self.way == "auto" and self.place.type == "cuda":
             self.gradients = fastest(self._gradients, self.total - self.position, self.position, self.place, self.say)
             self.way = self.gradients.way
@@ -206,7 +208,7 @@ class FitModule(LightningModule):
         checkpoint["fit"] = {
             "position": self.position,
             **self.tally.state_dict(),
-            "restorations": self.guard.restorations,
+            **self.guard.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "way": self.way,
         }
@@ -216,7 +218,7 @@ class FitModule(LightningModule):
         state = checkpoint["fit"]
         self.position = state["position"]
         self.tally.load_state_dict(state, self.place)
-        self.restorations = state["restorations"]
+        self.guarded = state
         self.way = state.get("way", self.way)
         if self.average is not None:
             self.average.load_state_dict(state["average"])

@@ -71,8 +71,5 @@ class Tally:
         """Go on with a checkpoint's sums."""
         if state["sums"]:
             self._names = tuple(state["sums"])
-            values = [
-                *(value.double().cpu() for value in state["sums"].values()),
-                torch.tensor(float(state["counted"])),
-            ]
-            self._totals = torch.stack([value.double() for value in values]).to(device)
+            counted = torch.tensor(state["counted"], dtype=torch.float64)
+            self._totals = torch.stack([*(value.double() for value in state["sums"].values()), counted]).to(device)

@@ -45,17 +45,17 @@ def fastest(make: Make, steps: int, step: int, device: torch.device, say: Callab
     return gradients
 
 
-def seconds_per_step(gradients: Gradients, step: int, device: torch.device, tried: int = TRIED) -> float:
-    """Of gradients alone, once they are prepared."""
+def seconds_per_step(gradients: Gradients, step: int, device: torch.device) -> float:
+    """Of gradients alone, once they are prepared: of consecutive steps, whose rows come as in a fit."""
     gradients.prepare(step)
     with kept_buffers(gradients.objective.module):
         gradients(step, 0)
         synchronize(device)
         start = time.perf_counter()
-        for _ in range(tried):
-            gradients(step, 0)
+        for later in range(1, TRIED + 1):
+            gradients(step + later, 0)
         synchronize(device)
-        return (time.perf_counter() - start) / tried
+        return (time.perf_counter() - start) / TRIED
 
 
 def forget_compiled() -> None:

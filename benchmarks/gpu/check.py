@@ -12,7 +12,6 @@ from benchmarks.gpu.models import conditional_spline, perturb, wide_models
 from benchmarks.gpu.plan import Plan, Row
 from benchmarks.gpu.subject import ENGINES, feed, loaded_on, precisions, store_of
 from flows.functions import Function, functions
-from flows.models.base import Model
 from inference.engine import Arrays
 from model_store import Store
 from model_store.manifest import Precision
@@ -65,9 +64,3 @@ def error_of(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> f
             return float("nan")
         worst = max(worst, float(np.max(np.abs(found - expected) / (1 + np.abs(expected)), initial=0.0)))
     return worst
-
-
-def weights_of(model: Model) -> tuple[int, int]:
-    """Numbers in matrices, and bytes of all weights in float32."""
-    parameters = list(model.parameters())
-    return sum(p.numel() for p in parameters if p.ndim == 2), 4 * sum(p.numel() for p in parameters)

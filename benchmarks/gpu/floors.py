@@ -8,7 +8,8 @@ the sum. Elementwise work, log-determinants and launches are in no term: they ar
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Floor:
     memory: float
     bus_in: float
     bus_out: float
+
+    @classmethod
+    def of(cls, row: Mapping[str, float]) -> Floor:
+        """That of a row that holds its terms among others."""
+        return cls(**{term.name: row[term.name] for term in fields(cls)})
 
     @property
     def seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf, isnan
 from typing import Any
@@ -46,22 +46,26 @@ def share(row: Row) -> float:
     return row["products"] / row["seconds"]
 
 
-def _check(rows: Sequence[Row]) -> list[Figure]:
-    worst: dict[tuple[str, str], Row] = {}
+def _most(rows: Sequence[Row], value: Callable[[Row], float], *keys: str) -> list[Row]:
+    """Of the rows that are alike in `keys` the one with the largest value."""
+    found: dict[tuple[str, ...], Row] = {}
     for row in rows:
-        key = (row["engine"], row["precision"])
-        if key not in worst or _error(row) > _error(worst[key]):
-            worst[key] = row
+        alike = tuple(row[key] for key in keys)
+        found[alike] = max(found.get(alike, row), row, key=value)
+    return list(found.values())
+
+
+def _check(rows: Sequence[Row]) -> list[Figure]:
     return [
         Figure(
-            f"largest error of {engine} in {precision} against float64",
+            f"largest error of {row['engine']} in {row['precision']} against float64",
             _error(row),
-            TOLERANCE if precision == "float32" else None,
+            TOLERANCE if row["precision"] == "float32" else None,
             "lower",
             digits=7,
             note=f"{row['model']}, {row['operation']}; relative to 1 + abs(value)",
         )
-        for (engine, precision), row in worst.items()
+        for row in _most(rows, _error, "engine", "precision")
     ]
 
 
@@ -90,20 +94,15 @@ def _throughput(rows: Sequence[Row]) -> list[Figure]:
     large = [row for row in large if row["precision"] in SHARE]
     most = max((row["rows"] for row in large), default=0)
     large = [row for row in large if row["rows"] >= min(LARGE_ROWS, most)]
-    best: dict[tuple[str, str], Row] = {}
-    for row in large:
-        key = (row["precision"], row["operation"])
-        if key not in best or share(row) > share(best[key]):
-            best[key] = row
     return [
         Figure(
-            f"{operation}, large batch, {precision}: share of the measured matrix rate",
+            f"{row['operation']}, large batch, {row['precision']}: share of the measured matrix rate",
             share(row),
-            SHARE[precision],
+            SHARE[row["precision"]],
             digits=3,
-            note=f"at {row['rows']:,} rows{'; the goal is a stretch' if precision == 'bf16' else ''}",
+            note=f"at {row['rows']:,} rows{'; the goal is a stretch' if row['precision'] == 'bf16' else ''}",
         )
-        for (precision, operation), row in best.items()
+        for row in _most(large, share, "precision", "operation")
     ]
 
 

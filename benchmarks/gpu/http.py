@@ -19,7 +19,6 @@ from benchmarks.serving.load import Load, spec
 from benchmarks.serving.pinned import ask
 from tests.support.service_process import service_process
 
-KINDS = ("one row", "many samples")
 _JSON = {"content-type": "application/json"}
 _NPZ = {**_JSON, "accept": "application/x-npz"}
 REPEATS = 3
@@ -33,7 +32,7 @@ def measure(plan: Plan) -> list[Row]:
     with service_process(store, "--device", device, **environment) as service:
         rows = [
             {
-                "kind": KINDS[0],
+                "kind": "one row",
                 "path": path,
                 "clients": clients,
                 **_closed_loop(plan, service.port, path, body, clients),
@@ -77,4 +76,4 @@ def _large(port: int, samples: int) -> Row:
         drawn = arrays["samples"]
     if len(drawn) != samples or not np.isfinite(drawn).all():
         raise RuntimeError(f"/sample of {samples:,} answered {drawn.shape}, not finite or not all of them")
-    return {"kind": KINDS[1], "samples": samples, "seconds": statistics.median(taken), "bytes": size}
+    return {"kind": "many samples", "samples": samples, "seconds": statistics.median(taken), "bytes": size}

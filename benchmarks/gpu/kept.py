@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.gpu.plan import Plan, Row
@@ -24,6 +25,7 @@ from benchmarks.record import commit, machine, packages
 
 LIMIT_S = 600.0
 PACKAGES = ("torch", "triton", "numpy", "onnxruntime", "lightning", "zuko", "FrEIA", "fastapi", "uvicorn")
+MISSING = "its package is not installed here"  # a row's note on the package that it names
 _SOURCES = ("benchmarks", "flows", "inference", "model_store", "service", "training")
 _ROOT = Path(__file__).parents[2]
 
@@ -72,9 +74,12 @@ def write(plan: Plan, kept: Kept) -> None:
 
 
 def finish(plan: Plan, part: str, limit_s: float = LIMIT_S) -> Kept:
-    """The part as it was kept, else run now in a process of its own; one that failed is run again the next time."""
+    """The part as it was kept, else run now in a process of its own.
+
+    One that failed is run again the next time, and one that did without a package when that has come.
+    """
     kept = read(plan, part)
-    if kept is not None and not kept.error:
+    if kept is not None and not kept.error and not any(map(find_spec, _missed(kept))):
         print(f"{part}: kept from an earlier run", flush=True)
         return kept
     print(f"{part}: running on {plan.device}", flush=True)
@@ -89,6 +94,11 @@ def finish(plan: Plan, part: str, limit_s: float = LIMIT_S) -> Kept:
     seconds = time.monotonic() - start
     print(f"{part}: {f'failed, {kept.error}' if kept.error else 'done'} after {seconds:.0f} s", flush=True)
     return kept
+
+
+def _missed(kept: Kept) -> set[str]:
+    """The packages that its rows note as missing."""
+    return {name for row in kept.rows for name, note in row.get("notes", {}).items() if note == MISSING}
 
 
 def _run(command: list[str], limit_s: float) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
+from torch import nn
 
 from benchmarks.gpu.plan import Sizes
 from flows.architecture import build
@@ -19,9 +22,10 @@ from flows.config import (
 from flows.models.base import Model
 
 MIXTURE = "mixture"
+Module = TypeVar("Module", bound=nn.Module)
 
 
-def joint_mixture(width: int = 512, depth: int = 3, blocks: int = 8) -> Model:
+def joint_mixture(width: int, depth: int, blocks: int) -> Model:
     """The 8-mode mixture of Xiao 2019: 2 + 8 padding dimensions, `blocks` couplings of `depth` x `width`."""
     return build(
         JointConfig(
@@ -40,7 +44,7 @@ def conditional_spline() -> Model:
     )
 
 
-def conditional_affine(width: int = 512, depth: int = 3, blocks: int = 8) -> Model:
+def conditional_affine(width: int, depth: int, blocks: int) -> Model:
     """A conditional affine-coupling flow on 64 numbers, wide enough for the matrix unit."""
     return build(
         CouplingConfig(
@@ -60,28 +64,12 @@ def wide_models(sizes: Sizes) -> dict[str, Model]:
     return {MIXTURE: perturb(joint_mixture(*shape)), "affine": perturb(conditional_affine(*shape))}
 
 
-def perturb(model: Model, scale: float = 0.05, seed: int = 0) -> Model:
-    """Give the zero-initialised last layers weights, so that the flow is not the identity."""
-    generator = torch.Generator().manual_seed(seed)
+def perturb(model: Module) -> Module:
+    """Give the zero-initialised last layers weights, so that the flow is not the identity. What is fixed stays."""
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(
-                scale * torch.randn(parameter.shape, generator=generator) / max(1, parameter.shape[-1]) ** 0.5
-            )
+            if parameter.requires_grad:
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.05 * noise / max(1, parameter.shape[-1]) ** 0.5)
     return model.eval()
-
-
-def inputs(model: Model, rows: int, device: torch.device, dtype: torch.dtype, seed: int = 0) -> dict[str, torch.Tensor]:
-    """x, z parts, noise parts and condition for `rows` rows, the same numbers on every device."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device, dtype)
-
-    named = {"x": normal(rows, *model.data.shape)}
-    named |= {part.name: normal(rows, *part.shape) for part in (*model.latent, *model.noise)}
-    if model.condition.kind == "label":
-        named["condition"] = torch.randint(model.condition.size, (rows,), generator=generator).to(device)
-    else:
-        named["condition"] = normal(rows, model.condition.size)
-    return named

@@ -8,22 +8,23 @@ import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 
+from benchmarks.gpu.plan import Plan, Row
 from inference.device_noise import DeviceNoise, run_table
 from inference.drawn import Drawn
 from inference.noise import SAMPLING, NoiseSource
 from model_store.signature import Part
+from training.capture import captured
 
-Row = dict[str, object]
-Call = Callable[[], object]
 PART = Part(name="z", shape=(4,))
 COMPARED = 10**7  # normals
 PIECE = 2**18
 
 
-def measure(device: torch.device) -> list[Row]:
+def measure(plan: Plan) -> list[Row]:
     """One row per size: milliseconds of each way; last how far the two generators' normals lie apart, in ulp."""
+    device = torch.device(plan.device)
     noise = DeviceNoise(device)
-    exponents = (10, 14, 18, 22, 24) if device.type == "cuda" else (10, 14, 18)
+    exponents = (10, 14, 18, 22, 24) if plan.card else (10, 14, 18)
     return [_sized(noise, 2**exponent, device) for exponent in exponents] + [_apart(noise, device)]
 
 
@@ -41,24 +42,10 @@ def _sized(noise: DeviceNoise, numbers: int, device: torch.device) -> Row:
         "on the device, eager": _milliseconds(lambda: noise.numbers(table, rows, PART)),
     }
     if device.type == "cuda":
-        row["captured"] = _milliseconds(captured(lambda: noise.numbers(table, rows, PART)))
+        row["captured"] = _milliseconds(captured(lambda: noise.numbers(table, rows, PART), device))
         fused = torch.compile(noise.numbers, fullgraph=True, dynamic=False)
-        row["fused, captured"] = _milliseconds(captured(lambda: fused(table, rows, PART)))
+        row["fused, captured"] = _milliseconds(captured(lambda: fused(table, rows, PART), device))
     return row
-
-
-def captured(call: Call) -> Call:
-    """The call as a graph of its kernels; called a few times first, as capture and compilers want it."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call()
-    return graph.replay
 
 
 def _apart(noise: DeviceNoise, device: torch.device) -> Row:
@@ -77,7 +64,7 @@ def _apart(noise: DeviceNoise, device: torch.device) -> Row:
     return row
 
 
-def _milliseconds(call: Call) -> float:
+def _milliseconds(call: Callable[[], object]) -> float:
     """Median; torch's timer waits for the device."""
     timer = Timer("call()", globals={"call": call})
     return round(timer.blocked_autorange(min_run_time=0.3).median * 1e3, 4)

@@ -19,7 +19,6 @@ the measured copy rate, and bytes over the measured bus rates. Versions are load
 it, on a card with programs captured as CUDA graphs and compiled where that measured faster in the time it allows.
 Weights are untrained and inputs random unless a part says otherwise: neither changes what is measured. The mixture is
 the joint flow of 2 + 8 dimensions with 8 labels; affine is a conditional flow on 64 numbers."""
-_FLOOR = ("products", "memory", "bus_in", "bus_out")
 
 
 def page(plan: Plan, found: Sequence[Kept], parts: Sequence[str]) -> Page:
@@ -87,7 +86,7 @@ def _call(row: Row) -> list[str]:
     named = [row["model"], row["operation"], row["precision"], f"{row['rows']:,}"]
     if "seconds" not in row:
         return [*named, row["note"], "", "", "", "", ""]
-    floor = Floor(**{term: row[term] for term in _FLOOR})
+    floor = Floor.of(row)
     seconds = row["seconds"]
     rates = [f"{seconds * 1e3:.4g}", f"{row['rows'] / seconds:,.0f}", f"{floor.seconds * 1e3:.3g}", floor.term]
     return [*named, *rates, f"{seconds / floor.seconds:.1f}", f"{share(row):.1%}"]

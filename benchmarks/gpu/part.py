@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.gpu.kept import Kept, facts_here, write
 from benchmarks.gpu.plan import Plan
+from training.errors import first_line
 
 # part: the module of this package whose `measure(plan, *rest)` gives its rows, and the rest
 PARTS: dict[str, tuple[str, ...]] = {
@@ -27,7 +28,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "training-accuracy": ("train", "accuracy"),
     "memory": ("memory",),
 }
-OF_A_DEVICE = ("noise",)  # whose `measure(device)` needs no more of the plan
 
 
 def run(plan: Plan, part: str) -> Kept:
@@ -38,12 +38,10 @@ def run(plan: Plan, part: str) -> Kept:
     try:
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)
-        given = device if part in OF_A_DEVICE else plan
-        rows = import_module(f"benchmarks.gpu.{module}").measure(given, *rest)
+        rows = import_module(f"benchmarks.gpu.{module}").measure(plan, *rest)
     except Exception as error:
         traceback.print_exc()
-        said = str(error).strip().splitlines()
-        return Kept(part, [], facts, f"{type(error).__name__}: {said[0][:300] if said else ''}")
+        return Kept(part, [], facts, f"{type(error).__name__}: {first_line(error)[:300]}")
     return Kept(part, rows, facts)
 
 

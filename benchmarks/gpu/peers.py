@@ -20,6 +20,7 @@ from benchmarks.flows.configuration import Configuration
 from benchmarks.flows.contestants import Condflow, Contestant, Freia, Zuko
 from benchmarks.flows.timing import interleaved
 from benchmarks.gpu.floors import cost_of, floor_of
+from benchmarks.gpu.kept import MISSING
 from benchmarks.gpu.latency import call_of
 from benchmarks.gpu.models import perturb
 from benchmarks.gpu.plan import Plan, Row
@@ -35,7 +36,7 @@ CONFIGURATIONS = {
     "spline": Configuration("spline"),
     "wide": Configuration("affine", transforms=8, width=512),
 }
-PEERS: tuple[tuple[type[Contestant], str], ...] = ((Zuko, "zuko"), (Freia, "FrEIA"))
+PEERS: tuple[type[Contestant], ...] = (Zuko, Freia)  # named as their packages
 OPERATIONS: tuple[Operation, ...] = ("score", "decode")
 OURS = "condflow"
 EAGER, COMPILED, GRAPHED = "eager", "compiled", "compiled, CUDA graphs"
@@ -84,9 +85,9 @@ def contestants(config: Configuration, device: torch.device) -> tuple[dict[str, 
     """The peers on the device, with weights that make them more than the identity, and why others are not there."""
     built: dict[str, Contestant] = {}
     notes: dict[str, str] = {}
-    for kind, package in PEERS:
-        if find_spec(package) is None:
-            notes[kind.name] = "its package is not installed here"
+    for kind in PEERS:
+        if find_spec(kind.name) is None:
+            notes[kind.name] = MISSING
             continue
         torch.manual_seed(0)
         try:
@@ -94,18 +95,9 @@ def contestants(config: Configuration, device: torch.device) -> tuple[dict[str, 
         except NotImplementedError as error:
             notes[kind.name] = str(error)
             continue
-        perturb_all(peer.module)
-        peer.module.to(device)
+        perturb(peer.module).to(device)
         built[kind.name] = peer
     return built, notes
-
-
-def perturb_all(module: torch.nn.Module) -> None:
-    """As our flows are: small random numbers added to every weight."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.05 * torch.randn_like(parameter) / max(1, parameter.shape[-1]) ** 0.5)
 
 
 def peer_calls(

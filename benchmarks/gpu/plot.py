@@ -35,7 +35,7 @@ def plot(rows: Sequence[Row], device: str) -> bytes | None:
                     batches, [row["rows"] / row["seconds"] for row in line], label=f"{operation}, {precision}", **look
                 )
                 if operation == "decode":
-                    floors = [row["rows"] / _floor(row).seconds for row in line]
+                    floors = [row["rows"] / Floor.of(row).seconds for row in line]
                     look = {"color": colour, "linestyle": "--", "linewidth": 1.0, "alpha": 0.6}
                     ax.plot(batches, floors, label=f"floor of decode, {precision}", **look)
         ax.set(xscale="log", yscale="log", xlabel="rows of one call")
@@ -47,7 +47,3 @@ def plot(rows: Sequence[Row], device: str) -> bytes | None:
         add_title(ax, f"{model}: rows per second")
     shared_legend(figure, loc="outside lower center", ncols=4, title=device, title_fontsize=8)
     return to_png(figure)
-
-
-def _floor(row: Row) -> Floor:
-    return Floor(row["products"], row["memory"], row["bus_in"], row["bus_out"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 
 from benchmarks.gpu.floors import Rates
 from benchmarks.gpu.timing import on_device
+from inference.gpu.precision import float32_products
 
 PRECISIONS = ("float32", "tf32", "bf16")
 
@@ -31,21 +31,10 @@ def matrix_rate(device: torch.device, side: int, precision: str) -> float:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
-    with matmul_precision("high" if precision == "tf32" else "highest"):
+    with float32_products(tf32=precision == "tf32"):
         return 2 * side**3 / on_device(product(a, b, out), device)
 
 
 def product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> Callable[[], object]:
     """One product into a ready buffer."""
     return lambda: torch.mm(a, b, out=out)
-
-
-@contextmanager
-def matmul_precision(name: str) -> Iterator[None]:
-    """torch's precision of float32 products within, what it was before after it."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(name)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

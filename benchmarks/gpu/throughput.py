@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
 import torch
 
-from benchmarks.gpu.check import weights_of
 from benchmarks.gpu.floors import Rates, cost_of, floor_of
 from benchmarks.gpu.latency import call_of
 from benchmarks.gpu.models import wide_models
@@ -16,6 +16,8 @@ from benchmarks.gpu.plan import Plan, Row
 from benchmarks.gpu.rates import measure_rates
 from benchmarks.gpu.subject import ENGINES, feed, loaded_on, precisions, store_of
 from benchmarks.gpu.timing import median_call
+from flows.conditioners.precision import round_weights
+from flows.models.base import Model
 from inference.drawn import Column, Drawn
 from inference.engine import EngineOutOfMemory
 from inference.loaded import Loaded
@@ -24,22 +26,29 @@ from model_store import Store
 from model_store.manifest import Precision
 from model_store.signature import Part
 
-KINDS = ("rates", "call")
-
 
 def measure(plan: Plan, name: str) -> list[Row]:
     """First the measured rates, then one row per precision, operation and batch of that model."""
     sizes = plan.sizes
     rates = measure_rates(torch.device(plan.device), sizes.matrix_side, sizes.copy_bytes)
-    rows: list[Row] = [{"kind": KINDS[0], "side": sizes.matrix_side, **asdict(rates)}]
+    rows: list[Row] = [{"kind": "rates", "side": sizes.matrix_side, **asdict(rates)}]
     model = wide_models(sizes)[name]
     store = store_of(plan, name, model)
     for precision in precisions(Store.open(store).resolve(name)):
         loaded = loaded_on(plan, store, name, ENGINES[1], precision)
-        named: Row = {"kind": KINDS[1], "model": name, "precision": precision}
-        rows += [named | row for row in _calls(loaded, weights_of(model), rates, precision, sizes.exponents)]
+        named: Row = {"kind": "call", "model": name, "precision": precision}
+        rows += [named | row for row in _calls(loaded, weights_of(model, precision), rates, precision, sizes.exponents)]
         loaded.close()
     return rows
+
+
+def weights_of(model: Model, precision: Precision) -> tuple[int, int]:
+    """Numbers in matrices, and bytes of all weights as the engine holds them in this precision."""
+    held = copy.deepcopy(model)
+    if precision == "bf16":
+        round_weights(held)
+    parameters = list(held.parameters())
+    return sum(p.numel() for p in parameters if p.ndim == 2), sum(p.nbytes for p in parameters)
 
 
 def _calls(

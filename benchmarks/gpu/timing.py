@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from inference.gpu.card import device_seconds
+
 WARM_UPS = 3
 
 
@@ -18,7 +20,7 @@ def on_device(call: Callable[[], object], device: torch.device, rounds: int = 9,
     """
     for _ in range(WARM_UPS):
         call()
-    seconds = _between_events if device.type == "cuda" else _by_clock
+    seconds = device_seconds if device.type == "cuda" else _by_clock
     repeats = max(1, min(100, int(budget_s / (seconds(call, 1) + 1e-9))))
     return float(np.median([seconds(call, repeats) for _ in range(rounds)]))
 
@@ -35,16 +37,6 @@ def latencies(calls: Mapping[str, Callable[[], object]], count: int) -> dict[str
             call()
             taken[name][turn] = time.perf_counter() - start
     return taken
-
-
-def _between_events(call: Callable[[], object], repeats: int) -> float:
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    first.record()
-    for _ in range(repeats):
-        call()
-    last.record()
-    last.synchronize()
-    return first.elapsed_time(last) / 1e3 / repeats
 
 
 def _by_clock(call: Callable[[], object], repeats: int) -> float:

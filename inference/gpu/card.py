@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from weakref import WeakSet
@@ -221,14 +221,8 @@ class CardLane(Lane):
 
     def seconds(self, call: Step) -> float:
         """The mean of a few calls in a row, by the device's own clock."""
-        started, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         with torch.cuda.stream(self._streams.compute):
-            started.record()
-            for _ in range(TIMED_CALLS):
-                call()
-            ended.record()
-        ended.synchronize()
-        return started.elapsed_time(ended) / 1000 / TIMED_CALLS
+            return device_seconds(call, TIMED_CALLS)
 
     def release(self) -> None:
         """See Lane."""
@@ -256,6 +250,17 @@ class CardLane(Lane):
 
     def _near(self, size: int) -> Tensor:
         return torch.empty(rounded(size), dtype=torch.uint8, device=self.device)
+
+
+def device_seconds(call: Callable[[], object], repeats: int) -> float:
+    """The mean of `repeats` calls in a row, whose work goes to the current stream, by the device's own clock."""
+    started, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    started.record()
+    for _ in range(repeats):
+        call()
+    ended.record()
+    ended.synchronize()
+    return started.elapsed_time(ended) / 1000 / repeats
 
 
 def _pinned(size: int) -> Tensor:

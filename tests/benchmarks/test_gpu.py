@@ -10,11 +10,14 @@ import pytest
 from benchmarks.gpu import kept as keeping
 from benchmarks.gpu.floors import Rates, cost_of, floor_of
 from benchmarks.gpu.goals import figures
-from benchmarks.gpu.kept import Kept, finish, read, write
+from benchmarks.gpu.kept import MISSING, Kept, finish, read, write
+from benchmarks.gpu.models import joint_mixture
 from benchmarks.gpu.page import page
 from benchmarks.gpu.part import PARTS, run
 from benchmarks.gpu.plan import Plan, Row
+from benchmarks.gpu.throughput import weights_of
 from benchmarks.gpu.wheels import ROOT, needed, pins
+from flows.conditioners.base import Conditioner
 
 RATES = Rates({"float32": 50e12, "bf16": 700e12}, copy=4e12, to_device=50e9, to_host=40e9)
 FACTS = {"device": "Card X, 141 GiB", "machine": "m", "packages": "torch 2.11", "when": "2026-01-01T00:00:00+00:00"}
@@ -69,6 +72,17 @@ def test_the_floor_is_its_largest_term() -> None:
     assert large.products == pytest.approx(8e6 * 2**20 / 50e12)
     assert large.term == "products"
     assert floor_of(cost_of(100, 0, 2**30, 0, rows=1), RATES, "bf16").term == "bus_in"
+
+
+def test_weights_count_with_the_bytes_that_the_engine_holds() -> None:
+    model = joint_mixture(width=32, depth=2, blocks=2)
+    last = {id(p) for part in model.modules() if isinstance(part, Conditioner) for p in part.last.parameters()}
+    trunks = sum(p.numel() for part in model.modules() if isinstance(part, Conditioner) for p in part.parameters())
+    trunks -= sum(p.numel() for p in model.parameters() if id(p) in last)
+    matrices, exact = weights_of(model, "float32")
+    assert exact == 4 * sum(p.numel() for p in model.parameters())
+    assert trunks > 0 and weights_of(model, "bf16") == (matrices, exact - 2 * trunks)
+    assert weights_of(model, "float32") == (matrices, exact)
 
 
 def test_a_share_is_of_the_rate_in_its_own_precision() -> None:
@@ -150,6 +164,18 @@ def test_a_failed_part_tells_why_and_is_run_again(tmp_path: Path, monkeypatch: p
     assert finish(plan, "check").rows == [{"model": "new"}]
     assert again == ["check"]
     assert "**check failed**" in page(plan, [Kept("check", [], FACTS, "gone")], ("check",)).render()
+
+
+@pytest.mark.parametrize(("lacked", "again"), [("json", True), ("no_such_package", False)])
+def test_a_part_that_lacked_a_package_is_run_again_once_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacked: str, again: bool
+) -> None:
+    plan = _plan(tmp_path, "cpu")
+    marked = Kept("peers-wide", [{"seconds": {}, "notes": {lacked: MISSING}}], FACTS)
+    whole = Kept("peers-wide", [{"seconds": {}, "notes": {}}], FACTS)
+    write(plan, marked)
+    monkeypatch.setattr(keeping, "_run", lambda command, limit_s: write(plan, whole))
+    assert finish(plan, "peers-wide") == (whole if again else marked)
 
 
 def test_a_part_that_hangs_is_ended_at_the_limit(tmp_path: Path) -> None:

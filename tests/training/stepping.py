@@ -1,4 +1,4 @@
-"""What the tests of steps share: phases of small fits, their gradients, and a recording that works without a card."""
+"""What the tests of steps share: phases of small fits, their gradients, a kill, and a recording without a card."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from tests.training.conftest import shaped, tiny
@@ -71,6 +72,21 @@ def result(gradients: Gradients, step: int) -> list[Tensor]:
     """Terms and gradients of a step."""
     gradients(step, 5 + step)
     return [gradients.terms.clone(), *(p.grad.clone() for p in gradients.parameters if p.grad is not None)]
+
+
+class Killed(Exception):
+    """The fit is gone."""
+
+
+class Kill(Callback):
+    """Behind step 9, whose checkpoint is not written any more."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Raises Killed."""
+        if batch == 9:
+            raise Killed
 
 
 class Recording:

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from tests.training.conftest import tiny
-from tests.training.stepping import RECIPES, each_phase
+from tests.training.stepping import RECIPES, Kill, Killed, each_phase
 from tests.training.test_guard import RECIPE, poisoned
 from tests.training.test_resume import assert_equal_trees
-from tests.training.test_running_ahead import Kill, Killed
 from training import datasets
 from training.callbacks import LAST
 from training.checkpoint_io import load

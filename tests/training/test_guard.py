@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from tests.training.conftest import tiny
+from tests.training.stepping import Kill, Killed
+from tests.training.test_resume import assert_equal_trees
 from training import datasets
 from training.averaging import Average
-from training.callbacks import LAST
+from training.callbacks import LAST, Interrupted
 from training.checkpoint_io import load
 from training.datasets.base import Dataset, Split
 from training.errors import FitError
@@ -78,6 +83,35 @@ def test_restoring_brings_back_weights_and_optimizer_state() -> None:
     step(float("nan"))
     guard.restore(8)
     assert guard.factor == pytest.approx(0.09) and torch.equal(module.weight, good["weight"])
+
+
+class Interrupt(Callback):
+    """Ctrl-C in step 6, between two checkpoints of the recipe."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch == 6:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(("end", "raised", "position"), [(Interrupt, Interrupted, 7), (Kill, Killed, 8)])
+def test_a_fit_that_goes_on_goes_back_to_the_same_weights(
+    tmp_path: Path, end: type[Callback], raised: type[Exception], position: int
+) -> None:
+    def run(name: str, *callbacks: Callback, resume: bool = False) -> dict[str, Any]:
+        silent: dict[str, Any] = {"say": lambda text: None}
+        fit(RECIPE, poisoned([10]), tmp_path / name, callbacks=callbacks, resume=resume, **silent)
+        state: dict[str, Any] = load(tmp_path / name / "flow" / LAST)
+        return state
+
+    whole = run("whole")
+    with pytest.raises(raised):
+        run("ended", end())
+    assert load(tmp_path / "ended" / "flow" / LAST)["fit"]["position"] == position
+    resumed = run("ended", resume=True)
+    for part in ("state_dict", "optimizer_states", "fit"):
+        assert_equal_trees(resumed[part], whole[part])
 
 
 def test_a_validation_that_is_never_finite_is_an_error(folder: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tests.training.conftest import tiny
-from tests.training.stepping import recorded
+from tests.training.stepping import Kill, Killed, recorded
 from tests.training.test_guard import RECIPE, poisoned
 from tests.training.test_resume import assert_same
 from training import datasets
@@ -83,18 +83,6 @@ def test_sums_leave_out_what_is_not_finite(folder: Path) -> None:
 def test_after_three_restorations_it_stops(folder: Path) -> None:
     with pytest.raises(FitError, match=r"not finite at step .*, after the weights were restored .* 3 times"):
         fit(tiny(**LONG), poisoned([10]), folder, say=lambda text: None)
-
-
-class Killed(Exception):
-    pass
-
-
-class Kill(Callback):
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if batch == 9:
-            raise Killed
 
 
 @pytest.mark.parametrize("way", ["eager", "graphed", pytest.param("compiled", marks=pytest.mark.full)])

@@ -27,7 +27,8 @@ class EnergyScore:
     """
 
     def __init__(self, model: LatentFlow, perception: Perception, stage: Loop) -> None:
-        self.model, self.perception = model, perception
+        self.model = model
+        self.perception = perception.eval().requires_grad_(False)  # it is fitted
         self.latent_noise, self.feature_weight = stage.latent_noise, stage.feature_weight
         self.decoding = nn.ModuleDict({"trunk": model.autoencoder.trunk, "decoder": model.autoencoder.decoder})
 
@@ -59,7 +60,6 @@ class EnergyScore:
 
     def _views(self, image: Tensor) -> list[Tensor]:
         """The pixels and each layer of the classifier: whole, (rows, all), and place by place, (rows, places, size)."""
-        self.perception.eval().requires_grad_(False)  # it is fitted: its own gradients would be work for nothing
         views = [image.flatten(1), functional.unfold(image, PATCH, stride=STRIDE).transpose(1, 2)]
         for layer in self.perception.features(image):
             views.append(layer.flatten(1))
