@@ -209,9 +209,10 @@ class Driver:
             job.since = outcome.ended
         for chunk, fault in outcome.faults.items():
             self._fail(chunk.job, fault)
+        expected = self._scheduler.in_flight[batch]
         if outcome.error is None:
-            self._learn_stretch(self._scheduler.in_flight[batch])
             self._scheduler.finished(batch, seconds)
+            self._learn_stretch(expected)
             self._on_batch(jobs[0].loaded, jobs[0].work.operation, batch.rows, seconds)
         else:
             for chunk in self._scheduler.failed(batch, outcome.error):
