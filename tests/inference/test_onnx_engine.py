@@ -14,6 +14,7 @@ from inference import EngineError, onnx_engine
 from inference.loaded import Loaded
 from inference.loading import load_version
 from inference.onnx_engine import OnnxEngine
+from inference.warming import warm
 from tests.inference import handmade
 from tests.inference.handmade import LEVELS, MEANS, SCALES
 
@@ -68,7 +69,7 @@ def test_no_rows(labels: Loaded) -> None:
 
 def test_warm_and_close() -> None:
     loaded = handmade.padded_labels().load()
-    loaded.engine.warm(3)
+    assert list(warm(loaded))
     loaded.close()
     loaded.close()
     with pytest.raises(EngineError, match="closed"):

@@ -144,13 +144,13 @@ def test_no_rows(labels: TorchEngine) -> None:
 
 def test_a_closed_engine_refuses() -> None:
     engine = torch_engine("coupling-none")
-    engine.warm(3)
+    engine.run("encode", inputs(engine.signature, "encode", 3))
     assert engine.bytes > 0
     engine.close()
     engine.close()
     assert engine.bytes == 0
     with pytest.raises(EngineError, match="closed"):
-        engine.warm()
+        engine.warm_up()
 
 
 def test_a_run_in_progress_ends_well_when_the_engine_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
