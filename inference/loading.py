@@ -129,6 +129,8 @@ def load_version(
     if place.device == "cpu" or ARCHITECTURE not in files:
         try:
             engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, place.threads, rests=place.rests)
+        except EngineOutOfMemory:
+            raise
         except EngineError as error:
             raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
     else:
