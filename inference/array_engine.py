@@ -9,8 +9,8 @@ import numpy as np
 
 from inference.drawn import Column, Drawn
 from inference.engine import Arrays, EngineError, Inputs
-from inference.shapes import input_shape, output_shape
-from model_store.signature import LabelCondition, Operation, Signature
+from inference.shapes import input_dtype, input_shape, output_shape
+from model_store.signature import Operation, Signature
 
 
 class ArrayEngine(ABC):
@@ -24,7 +24,10 @@ class ArrayEngine(ABC):
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self._columns = {
-            operation: {name: _column(signature, name) for name in signature.inputs(operation)}
+            operation: {
+                name: (input_shape(signature, name), input_dtype(signature, name))
+                for name in signature.inputs(operation)
+            }
             for operation in signature.operations
         }
 
@@ -56,14 +59,8 @@ class ArrayEngine(ABC):
             result[name] = self._integers(array) if rounded else array
         return result
 
-    def warm(self, rows: int = 1) -> None:
-        """Run every operation once on zeros, so that no caller pays for first allocations."""
-        for operation, columns in self._columns.items():
-            self.run(operation, {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in columns.items()})
-
-    def warm_up(self) -> None:
+    def warm_up(self) -> None:  # noqa: B027
         """Do what makes later calls fast, for a service to wait for before it answers. Raises EngineError."""
-        self.warm()
 
     def prepare(self, operation: Operation) -> None:  # noqa: B027
         """Be ready for a call of `operation`. Raises EngineError."""
@@ -96,8 +93,3 @@ class ArrayEngine(ABC):
     def _integers(self, array: np.ndarray) -> np.ndarray:
         clipped = np.clip(np.nan_to_num(np.rint(array), nan=0.0), 0, self.signature.data.levels - 1)
         return clipped.astype(np.uint8)
-
-
-def _column(signature: Signature, name: str) -> tuple[tuple[int, ...], type[np.generic]]:
-    label = name == "condition" and isinstance(signature.condition, LabelCondition)
-    return input_shape(signature, name), np.int64 if label else np.float32

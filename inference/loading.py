@@ -100,18 +100,17 @@ def load_version(
     *,
     threads: int = 1,
     device: str = "cpu",
-    rests: bool = False,
     placement: Placement | None = None,
 ) -> Loaded:
     """Verify and load a version whose bytes `read(path)` gives (or a mapping holds), in a store or before publication.
 
-    `placement` says more than `threads`, `device` and `rests`, and is taken instead of them.
+    `placement` says more than `threads` and `device`, and is taken instead of them.
 
     Raises:
         LoadError: the version is refused; its subclass says why.
         EngineError: it may not run in the precision asked for; EngineOutOfMemory: the device has no room for it.
     """
-    place = placement or Placement(device, threads, rests=rests)
+    place = placement or Placement(device, threads)
     _check_manifest(manifest)
     _check_precision(manifest, place)
     files = _read_files(manifest, read)
@@ -129,6 +128,8 @@ def load_version(
     if place.device == "cpu" or ARCHITECTURE not in files:
         try:
             engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, place.threads, rests=place.rests)
+        except EngineOutOfMemory:
+            raise
         except EngineError as error:
             raise MalformedGraph(f"ONNX Runtime refuses it: {error}") from error
     else:

@@ -13,6 +13,8 @@ from inference.engine import EngineError, EngineOutOfMemory, Inputs
 from inference.memory import give_back
 from model_store.signature import Operation, Signature
 
+_NO_MEMORY = ("allocate", "bad_alloc", "bad allocation")
+
 
 class OnnxEngine(ArrayEngine):
     """Runs each operation's graph in a session of its own; thread-safe.
@@ -29,7 +31,7 @@ class OnnxEngine(ArrayEngine):
         rests: whether `rest` will be called; else graphs and weights are not kept.
 
     Raises:
-        EngineError: ONNX Runtime refuses a graph.
+        EngineError: ONNX Runtime refuses a graph; EngineOutOfMemory: there is no memory for it.
     """
 
     device = "cpu"
@@ -59,11 +61,8 @@ class OnnxEngine(ArrayEngine):
             raise EngineError("the engine is closed")
         try:
             outputs: Sequence[np.ndarray] = session.run(self.signature.outputs(operation), feed)
-        except MemoryError as error:
-            raise EngineOutOfMemory(f"{operation}: {error}") from error
         except Exception as error:  # ONNX Runtime's exceptions share no base class but this one
-            kind = EngineOutOfMemory if "allocate" in str(error).lower() else EngineError
-            raise kind(f"{operation}: {error}") from error
+            raise _kind(error)(f"{operation}: {error}") from error
         return outputs
 
     def prepare(self, operation: Operation) -> None:
@@ -107,4 +106,11 @@ def _session(graph: bytes, weights: Mapping[str, np.ndarray], threads: int) -> o
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this one
-        raise EngineError(str(error)) from error
+        raise _kind(error)(str(error)) from error
+
+
+def _kind(error: Exception) -> type[EngineError]:
+    """What a failure of ONNX Runtime means: memory ran out, or the call was wrong."""
+    message = str(error).lower()
+    short = isinstance(error, MemoryError) or any(words in message for words in _NO_MEMORY)
+    return EngineOutOfMemory if short else EngineError

@@ -7,7 +7,8 @@ does, within the bound that the manifest records; the probe checks that at load.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 import numpy as np
 import torch
@@ -147,8 +148,9 @@ class TorchEngine(ArrayEngine):
         if programs is None:
             return
         with self._lane.lock:
-            while not self._free.empty():  # a slot in use goes with the run that has it
-                self._free.get()
+            with suppress(Empty):  # a slot in use goes with the run that has it
+                while True:
+                    self._free.get_nowait()
             self._free.put(self._lane.slot())  # for the slices of runs in progress, in turns
         if not self._lost:
             try:

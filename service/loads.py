@@ -16,6 +16,7 @@ from service.entries import Entry, Key, Load
 from service.metrics import Metrics
 from service.problems import Problem, unavailable
 from service.residents import NeverFits, NoRoom, Residents
+from service.tracebacks import forget_frames
 
 _log = logging.getLogger("condflow.service")
 _RETRY_FIRST, _RETRY_MOST = 5.0, 300.0
@@ -115,7 +116,8 @@ class Loads:
             try:
                 loaded = await asyncio.to_thread(self.load, manifest)
                 break
-            except EngineOutOfMemory:
+            except EngineOutOfMemory as error:
+                forget_frames(error)  # of what was built until then
                 if not self._residents.relieve():
                     raise
         seconds, needed = perf_counter() - started, loaded.engine.bytes
@@ -137,6 +139,7 @@ class Loads:
         return entry
 
     def _failed(self, key: Key, error: Exception, seconds: float) -> None:
+        forget_frames(error)
         before = self.failures.get(key)
         pause = _RETRY_FIRST if before is None else min(2 * before.pause, _RETRY_MOST)
         public = isinstance(error, NeverFits)

@@ -10,8 +10,8 @@ from inference.device_noise import DeviceNoise
 from inference.gpu.buckets import Buckets, ladder
 from inference.gpu.feeders import ArrayFeeder, DrawnFeeder, Feeder
 from inference.gpu.packing import Field, Packing
-from inference.shapes import input_shape, output_shape
-from model_store.signature import LabelCondition, Operation, Part, Signature
+from inference.shapes import input_dtype, input_shape, output_shape
+from model_store.signature import Operation, Part, Signature
 
 MOST_BYTES = 64 * 2**20  # of the inputs, and of the outputs, of one program: bounds buffers, not what can be asked
 
@@ -22,7 +22,6 @@ class Fields:
     def __init__(self, signature: Signature, noise: DeviceNoise) -> None:
         self._signature, self._noise = signature, noise
         self._parts: dict[str, Part] = {part.name: part for part in (*signature.latent, *signature.noise)}
-        self._labels = isinstance(signature.condition, LabelCondition)
 
     @property
     def levels(self) -> int:
@@ -33,11 +32,7 @@ class Fields:
         """Inputs whose rows are given, in the signature's order."""
         signature = self._signature
         return [
-            Field(
-                name,
-                (rows, *input_shape(signature, name)),
-                np.int64 if self._labels and name == "condition" else np.float32,
-            )
+            Field(name, (rows, *input_shape(signature, name)), input_dtype(signature, name))
             for name in signature.inputs(operation)
         ]
 

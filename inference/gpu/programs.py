@@ -116,11 +116,11 @@ class Programs:
                 break
             if key.bucket <= self.buckets[key.operation].largest and self._capture(key):
                 captured.append(key)
-        for key in captured if self._fusion is not None else ():
-            assert self._fusion is not None
-            if not self._fusion.has_time:
+        fusion = self._fusion
+        for key in captured:
+            if fusion is None or not fusion.has_time:
                 break
-            self._fuse(key, self._fusion)
+            self._fuse(key, fusion)
 
     def failed(self, key: Key, error: EngineError) -> None:
         """After a call failed: where memory ran out, halve the operation's rows and release what can be made again."""

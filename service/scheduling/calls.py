@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from traceback import clear_frames
 
 from inference.engine import Arrays, Inputs
 from inference.loaded import Loaded
 from inference.work import Work, joined_inputs
 from service.scheduling.jobs import Batch, Chunk, Job
 from service.scheduling.layout import Layout
+from service.tracebacks import forget_frames
 
 OnStart = Callable[[], None]
 
@@ -75,7 +75,7 @@ def compute(batch: Batch, layout: Layout, works: threading.Lock) -> Outcome:
             outputs = layout.run(first.loaded.engine, first.work.operation, members)
         except Exception as failure:  # whatever it is, it must not end the service
             error = failure
-            _release(failure)
+            forget_frames(failure)
         else:
             with works:
                 for chunk, own in zip(inputs, outputs, strict=True):
@@ -84,15 +84,6 @@ def compute(batch: Batch, layout: Layout, works: threading.Lock) -> Outcome:
                     except Exception as fault:
                         faults[chunk] = fault
     return Outcome(faults, error, started, perf_counter())
-
-
-def _release(error: BaseException | None) -> None:
-    """Let go of what the frames of a failed call hold: the device may need that memory for the next one."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
 
 
 def _inputs(batch: Batch) -> tuple[dict[Chunk, Inputs], dict[Chunk, Exception]]:

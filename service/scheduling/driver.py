@@ -209,9 +209,9 @@ class Driver:
             job.since = outcome.ended
         for chunk, fault in outcome.faults.items():
             self._fail(chunk.job, fault)
+        expected, whole = self._scheduler.in_flight[batch], outcome.error is None and not outcome.faults
         if outcome.error is None:
-            self._learn_stretch(self._scheduler.in_flight[batch])
-            self._scheduler.finished(batch, seconds)
+            self._scheduler.finished(batch, seconds, whole=whole)
             self._on_batch(jobs[0].loaded, jobs[0].work.operation, batch.rows, seconds)
         else:
             for chunk in self._scheduler.failed(batch, outcome.error):
@@ -220,15 +220,16 @@ class Driver:
                 self._on_shortage(jobs[0].loaded, jobs[0].work.operation)
             elif isinstance(outcome.error, EngineLost):
                 self.lose()
+        self._learn_stretch(expected if whole else None)
         self._pull_soon()
         for job in jobs:
             if job.accepted == job.rows and not job.done.done():
                 job.done.set_result(job.timing)
 
-    def _learn_stretch(self, expected: float) -> None:
-        """From calls that found something waiting when the one before them ended."""
+    def _learn_stretch(self, expected: float | None) -> None:
+        """From calls that found something waiting when the one before them ended; None for one not computed whole."""
         ended = perf_counter()
-        if self._followed is not None:
+        if expected is not None and self._followed is not None:
             self._stretch.observe(ended - self._followed, expected)
         self._followed = ended if self._scheduler.backlog else None
 

@@ -146,11 +146,13 @@ class Scheduler:
             self._charge(batch, seconds)
         return batch
 
-    def finished(self, batch: Batch, seconds: float) -> None:
-        """The call succeeded, in so many seconds."""
+    def finished(self, batch: Batch, seconds: float, *, whole: bool = True) -> None:
+        """The call succeeded, in so many seconds; where not the `whole` of it was computed they say nothing of rows."""
         expected = self.in_flight.pop(batch)
         self._charge(batch, seconds - expected)
         self._computed += max(seconds, 0.0)
+        if not whole:
+            return
         self.cost(batch.kind).observe(batch.rows, seconds)
         cap = self._most_rows.get(batch.kind)
         if cap is not None and batch.rows >= cap:  # there may be memory again: take a little more next time

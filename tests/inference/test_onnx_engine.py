@@ -12,8 +12,9 @@ import pytest
 
 from inference import EngineError, onnx_engine
 from inference.loaded import Loaded
-from inference.loading import load_version
+from inference.loading import Placement, load_version
 from inference.onnx_engine import OnnxEngine
+from inference.warming import warm
 from tests.inference import handmade
 from tests.inference.handmade import LEVELS, MEANS, SCALES
 
@@ -68,7 +69,7 @@ def test_no_rows(labels: Loaded) -> None:
 
 def test_warm_and_close() -> None:
     loaded = handmade.padded_labels().load()
-    loaded.engine.warm(3)
+    assert list(warm(loaded))
     loaded.close()
     loaded.close()
     with pytest.raises(EngineError, match="closed"):
@@ -94,7 +95,7 @@ def test_threads_share_an_engine(labels: Loaded) -> None:
 def resting() -> OnnxEngine:
     made = handmade.labels()
     files = made.files()
-    engine = load_version(made.manifest(files), files, rests=True).engine
+    engine = load_version(made.manifest(files), files, placement=Placement(rests=True)).engine
     assert isinstance(engine, OnnxEngine)
     engine.rest({"decode"})
     return engine

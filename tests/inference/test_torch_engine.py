@@ -6,6 +6,8 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,13 +144,13 @@ def test_no_rows(labels: TorchEngine) -> None:
 
 def test_a_closed_engine_refuses() -> None:
     engine = torch_engine("coupling-none")
-    engine.warm(3)
+    engine.run("encode", inputs(engine.signature, "encode", 3))
     assert engine.bytes > 0
     engine.close()
     engine.close()
     assert engine.bytes == 0
     with pytest.raises(EngineError, match="closed"):
-        engine.warm()
+        engine.warm_up()
 
 
 def test_a_run_in_progress_ends_well_when_the_engine_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +162,30 @@ def test_a_run_in_progress_ends_well_when_the_engine_is_closed(monkeypatch: pyte
     np.testing.assert_array_equal(engine.run("encode", feed)["z"], wanted)
     with pytest.raises(EngineError, match="closed"):
         engine.run("encode", feed)
+
+
+def test_closing_does_not_wait_for_a_slot_that_a_run_takes_meanwhile() -> None:
+    """It holds the lane then, which that run waits for: neither would go on."""
+
+    class Contested(SimpleQueue[Any]):
+        """Whoever looks whether it is empty finds that others were quicker."""
+
+        def empty(self) -> bool:
+            found = super().empty()
+            while super().qsize():
+                super().get()
+            return found
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            assert not block or super().qsize(), "waits for a slot in use"
+            return super().get(block, timeout)
+
+    engine = torch_engine("coupling-none")
+    slots, engine._free = engine._slots, Contested()
+    for slot in slots:
+        engine._free.put(slot)
+    engine.close()
+    assert engine.bytes == 0
 
 
 def test_memory_that_runs_out_in_a_capture_is_its_cause() -> None:

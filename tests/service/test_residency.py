@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from threading import Event
 
 import httpx
+import numpy as np
 import pytest
 
 from inference.engine import EngineOutOfMemory
@@ -158,6 +160,31 @@ def test_a_device_that_is_fuller_than_its_budget_says_is_relieved(store: Store) 
         for name in NAMES:
             check(ask(service, name), name)
         assert len(resident(service)) == 1
+
+
+def test_what_a_failed_load_had_built_is_free_for_the_next_try(store: Store) -> None:
+    """Also where its error is kept alive by a variable of the frame that raised it."""
+    held: list[weakref.ref[np.ndarray]] = []
+    freed: list[bool] = []
+    with serving(store, 2.5) as service:
+        loads = service.parts.registry._loads
+        load = loads.load
+
+        def crowded(manifest: Manifest) -> Loaded:
+            freed.extend(built() is None for built in held)
+            if len(held) == 2:
+                return load(manifest)
+            weights = np.zeros(FLOATS)
+            held.append(weakref.ref(weights))
+            failure = EngineOutOfMemory("the card is full")
+            raise failure
+
+        loads.load = crowded
+        away = next(name for name in NAMES if name not in resident(service))
+        assert ask(service, away).status_code == 503  # after two tries, each with one version less on the device
+        loads.failures.clear()
+        check(ask(service, away), away)
+        assert freed and all(freed)
 
 
 def test_a_new_champion_is_loaded_where_the_old_one_leaves_room(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -137,6 +138,36 @@ def test_a_work_with_a_fault_of_its_own_fails_alone(where: str) -> None:
         assert isinstance(results[1], MemoryError)
         works[0].check()
         works[2].check()
+
+    drive(test)
+
+
+def test_a_call_for_which_there_were_no_inputs_is_not_taken_for_a_quick_one() -> None:
+    """Its rows were not computed: what it took says nothing of what rows cost."""
+
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        gate.open.set()
+        expected = driver._scheduler.seconds((model.digest, "encode"), 100)
+        with pytest.raises(MemoryError):
+            await driver.run(model, Faulty("inputs"), FAR)
+        assert driver._scheduler.seconds((model.digest, "encode"), 100) == expected
+
+    drive(test)
+
+
+def test_time_without_work_is_not_taken_for_a_slow_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what comes after a quiet time, and finds a call in progress, would be told to wait for hours."""
+    clock = itertools.count(step=1000)
+    monkeypatch.setattr("service.scheduling.driver.perf_counter", lambda: float(next(clock)))
+
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        gate.open.set()
+        guess = driver._stretch.factor
+        for _ in range(3):
+            await driver.run(model, Rows(0, 1), FAR)
+        assert driver._stretch.factor == guess
+        await driver.run(model, Rows(0, 9), FAR)  # two calls, of which one follows the other
+        assert driver._stretch.factor > guess
 
     drive(test)
 
