@@ -163,6 +163,8 @@ class Driver:
             self._calls.put(None)
         for engine in self._engines:
             await asyncio.to_thread(engine.join)
+        for job in self._scheduler.abandon():  # whose call failed meanwhile, and will not be tried again
+            asked(job).done.cancel()
 
     def _pull_soon(self) -> None:
         """Pull after two turns of the loop: it has then read and submitted all that is there, and one call takes it.

@@ -79,12 +79,17 @@ class Supervisor:
         return len(self._ready) == len(self._devices)
 
     async def _live(self, number: int) -> int:
-        """A worker from its start to its end; the exit code."""
+        """A worker from its start to its end; the exit code, which is 1 for one that cannot be started."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service.workers.worker", str(theirs.fileno()), pass_fds=[theirs.fileno()]
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "service.workers.worker", str(theirs.fileno()), pass_fds=[theirs.fileno()]
+                )
+            except OSError as error:  # there is no room for it now; the others go on
+                ours.close()
+                _log.error("worker %d cannot be started: %s", number, error)
+                return 1
         self._running[number] = process
         reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
         listening = asyncio.create_task(self._listen(number, reader))

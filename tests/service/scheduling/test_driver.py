@@ -249,6 +249,20 @@ def test_closing_ends_what_waits() -> None:
     drive(test)
 
 
+def test_closing_ends_what_would_be_tried_again() -> None:
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        runs = [asyncio.create_task(driver.run(model, Rows(value, 1), FAR)) for value in (0, 666)]
+        await entered(gate)
+        closing = asyncio.create_task(driver.close())
+        await asyncio.sleep(0)
+        gate.open.set()
+        await closing
+        results = await asyncio.wait_for(asyncio.gather(*runs, return_exceptions=True), 60)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * 2
+
+    drive(test, Gate(poison=666))
+
+
 def test_rows_count_as_accepted_when_the_work_has_taken_them() -> None:
     """Another chunk of the job may come back meanwhile, and whoever sees that all are there answers with them."""
     seen = []

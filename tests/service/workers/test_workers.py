@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from model_store.store import Store
+from service.settings import Settings
+from service.workers.supervisor import Supervisor
 from tests.inference import handmade
 from tests.service.fragile import BREAKS, fragile_device
 from tests.service.harness import until
@@ -160,3 +162,13 @@ def test_a_bad_start_ends_with_the_worker_that_failed(store: Path, tmp_path: Pat
     failed = ServiceProcess(store, *arguments)
     assert failed.outlive() == 1
     assert "condflow: worker" in failed.text and "Traceback" not in failed.text
+
+
+def test_a_worker_that_the_machine_has_no_room_for_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as one that has ended, which is started again after a pause."""
+
+    async def refuse(*command: object, **options: object) -> None:
+        raise BlockingIOError("no process left")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    assert asyncio.run(Supervisor(Settings(), ["cpu", "cpu"])._live(1)) == 1
