@@ -42,7 +42,7 @@ class Cost:
     _rows_seconds: float = 0.0
     _shortest: float = inf
     _cheapest: float = inf
-    _last: tuple[int, float] = (0, 0.0)
+    _last: tuple[int, float] = (0, inf)
 
     def observe(self, rows: int, seconds: float) -> None:
         """Learn from one call; a clock that went backwards or stood still teaches nothing."""
@@ -55,8 +55,7 @@ class Cost:
         self._rows_seconds = FORGET * self._rows_seconds + rows * seconds
         self._shortest = min(seconds, GROW * self._shortest)
         rows_before, seconds_before = self._last
-        if rows_before:
-            self._cheapest = min((seconds_before + seconds) / (rows_before + rows), GROW * self._cheapest)
+        self._cheapest = min((seconds_before + seconds) / (rows_before + rows), GROW * self._cheapest)
         self._last = rows, seconds
         mean_rows, mean_seconds = self._rows / self._weight, self._seconds / self._weight
         spread = self._rows_rows / self._weight - mean_rows**2
