@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.record import Figure, Page
+from inference.memory import keep_freed_blocks
 from training import datasets, recipe
 from training.evaluation.history import read_history
 from training.fit import fit
@@ -21,6 +22,7 @@ LIMIT_S = 20 * 60
 
 def fit_times(names: Sequence[str], epochs: int, command: str) -> Page:
     """Seconds of a whole fit of each recipe, from `epochs` of each of its phases, of which the first only warms up."""
+    keep_freed_blocks()  # as `python -m training fit` does
     figures = []
     for name in names:
         chosen = recipe.read(name)
