@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from benchmarks.flows.by_hand import ByHand
 from benchmarks.flows.configuration import Configuration, Kind
 from benchmarks.flows.contestants import CONTESTANTS, Condflow, Contestant
 from benchmarks.flows.floor import floor_of
@@ -39,6 +40,17 @@ def torch_call(contestant: Contestant, operation: str, x: Tensor, c: Tensor) -> 
     return forward
 
 
+def by_hand_call(flow: ByHand, operation: str, x: Tensor, c: Tensor) -> Callable[[], object]:
+    """One call of `operation` of what is written out."""
+    method = {"log_prob": flow.log_prob, "sample": flow.sample, "forward+backward": flow.gradients}[operation]
+
+    def call() -> object:
+        with torch.inference_mode():
+            return method(x, c)
+
+    return call
+
+
 def contestants(config: Configuration) -> list[Contestant]:
     """Everyone who can build this configuration, untrained from the same seed."""
     built = []
@@ -57,8 +69,11 @@ def measure(config: Configuration, rows: int, operation: str, rounds: int) -> Ce
     x, c = torch.randn(rows, config.features), torch.randn(rows, config.condition)
     calls = {contestant.name: torch_call(contestant, operation, x, c) for contestant in field}
     ours = field[0]
-    if operation != "forward+backward" and isinstance(ours, Condflow):
+    assert isinstance(ours, Condflow)
+    if operation != "forward+backward":
         calls["condflow ONNX"] = graph_calls(config, ours, rows)[operation]
+    if config.kind == "affine":
+        calls["by hand"] = by_hand_call(ByHand(ours, config, rows), operation, x, c)
     return Cell(config.kind, rows, operation, interleaved(calls, rounds), floor_of(config, operation, rows))
 
 
