@@ -73,11 +73,13 @@ def measure(config: Configuration, rows: int, operation: str, rounds: int) -> Ce
     if operation != "forward+backward":
         calls["condflow ONNX"] = graph_calls(config, ours, rows)[operation]
     if config.kind == "affine":
-        calls["by hand"] = by_hand_call(ByHand(ours, config, rows), operation, x, c)
+        calls["by hand"] = by_hand_call(
+            ByHand(ours, config, rows, gradients=operation == "forward+backward"), operation, x, c
+        )
     return Cell(config.kind, rows, operation, interleaved(calls, rounds), floor_of(config, operation, rows))
 
 
-def main(rounds: int = 15) -> None:
+def main(rounds: int = 31) -> None:
     """Measure every cell with one thread and write docs/results/flows-speed.md."""
     torch.set_num_threads(1)
     plan = [(kind, rows, operation) for kind in KINDS for rows in (1, 1024) for operation in OPERATIONS]

@@ -63,12 +63,18 @@ class Kept:
 
 
 class ByHand:
-    """The same flow with the same weights as `contestant`, for one number of rows."""
+    """The same flow with the same weights as `contestant`, for one number of rows.
 
-    def __init__(self, contestant: Condflow, config: Configuration, rows: int) -> None:
+    Without `gradients` to come all layers use the same room, which then stays in the cache.
+    """
+
+    def __init__(self, contestant: Condflow, config: Configuration, rows: int, *, gradients: bool) -> None:
         self.half = config.features // 2
         couplings = [module for module in contestant.module.modules() if isinstance(module, AffineCoupling)]
         self.layers = [Layer(coupling, rows) for coupling in couplings]
+        if not gradients:
+            for layer in self.layers:
+                layer.values, layer.given = self.layers[0].values, self.layers[0].given
         self.kept: list[Kept] = []
 
     def log_prob(self, x: Tensor, c: Tensor) -> Tensor:
@@ -93,7 +99,7 @@ class ByHand:
         return torch.cat(halves, 1)
 
     def gradients(self, x: Tensor, c: Tensor) -> list[list[Tensor]]:
-        """Of -mean log p(x | c) by the weights of each coupling's conditioner, in their order."""
+        """Of -mean log p(x | c) by the weights of each coupling's conditioner, in their order. Needs `gradients`."""
         self.log_prob(x, c)
         each = 1 / len(x)
         slopes = list((self.latent * each).split(self.half, 1))

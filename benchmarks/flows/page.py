@@ -43,8 +43,8 @@ class Cell:
 
     @property
     def room(self) -> float:
-        """Best peer over what nobody can beat in eager torch: the couplings by hand, else the floor."""
-        return self.best_peer[0] / max(self.seconds.get("by hand", 0.0), self.floor)
+        """Best peer over the least that eager torch was seen to take: the couplings by hand, else the floor."""
+        return self.best_peer[0] / max(min(self.seconds.get("by hand", 0.0), self.seconds["condflow"]), self.floor)
 
     def figure(self) -> Figure:
         """The ratio beside its goal: the fastest everywhere, 1.5 times the best peer where there is room for it."""

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], rounds: int = 15, budget_s: float = 0.08
+    calls: Mapping[str, Callable[[], object]], rounds: int = 31, budget_s: float = 0.08
 ) -> dict[str, float]:
     """Seconds per call: the lower quartile over rounds of the mean within a round.
 
