@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 
 from benchmarks.flows.configuration import Configuration
-from benchmarks.flows.timing import interleaved
+from benchmarks.flows.timing import interleaved, quartile
 
 
 def forward_floor(config: Configuration, rows: int) -> float:
@@ -25,7 +25,7 @@ def forward_floor(config: Configuration, rows: int) -> float:
                 torch.mm(x, w, out=y)
 
     with torch.inference_mode():
-        return interleaved({"floor": products}, rounds=9)["floor"]
+        return quartile(interleaved({"floor": products}, rounds=9)["floor"])
 
 
 def floor_of(config: Configuration, operation: str, rows: int) -> float:

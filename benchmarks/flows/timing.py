@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 
 def interleaved(
     calls: Mapping[str, Callable[[], object]], rounds: int = 31, budget_s: float = 0.08
-) -> dict[str, float]:
-    """Seconds per call: the lower quartile over rounds of the mean within a round.
+) -> dict[str, list[float]]:
+    """Seconds per call in each round, the mean within it.
 
     Each round gives every contestant a turn of about `budget_s` seconds, in rotating order.
     """
@@ -25,7 +25,21 @@ def interleaved(
             for _ in range(n):
                 call()
             seconds[name].append((time.perf_counter() - start) / n)
-    return {name: float(np.quantile(values, 0.25)) for name, values in seconds.items()}
+    return seconds
+
+
+def quartile(seconds: Sequence[float]) -> float:
+    """The lower one, over rounds: what a call takes while the machine is not disturbed."""
+    return float(np.quantile(seconds, 0.25))
+
+
+def ratio(some: Sequence[float], others: Sequence[float]) -> float:
+    """The median of the rounds' ratios: what slows a whole round down is not in it.
+
+    >>> ratio([2.0, 20.0, 2.2], [1.0, 10.0, 1.0])
+    2.0
+    """
+    return float(np.median(np.divide(some, others)))
 
 
 def _repeats(call: Callable[[], object], budget_s: float) -> int:
