@@ -13,14 +13,14 @@ from benchmarks.record import Figure, Page, table
 PEERS = ("zuko", "nflows", "FrEIA")
 OTHERS = ("condflow ONNX", "by hand")
 GOAL = 1.5
-PROTOCOL = """Milliseconds per call in torch's eager mode, one thread, contestants interleaved within one run: milliseconds
-are the lower quartile of the rounds, ratios the median of the rounds' ratios. D = 16, condition 8, 6 coupling transforms, conditioners of 2 x 128, 8 bins for splines. The
-floor is the bare matrix products of the conditioners at the rate this machine reaches on those very shapes (three
-times that with backward). `by hand` is what eager torch can do at best: the affine couplings written out without
-modules, autograd and new memory for large arrays (`benchmarks/flows/by_hand.py`); where that is not 1.5 times the best
-peer there is no room for the goal, and to be the fastest is asked instead. `condflow ONNX` is the same model as an
-exported graph, which is what the CPU service runs. Neither is a contestant. FrEIA 0.2 has no spline coupling. Weights
-are untrained and inputs random (seed 0): there is no data set."""
+PROTOCOL = """Torch's eager mode, one thread, contestants interleaved within one run. Milliseconds per call are the
+lower quartile of the rounds, ratios the median of the rounds' ratios. D = 16, condition 8, 6 coupling transforms,
+conditioners of 2 x 128, 8 bins for splines. The floor is the bare matrix products of the conditioners at the rate this
+machine reaches on those very shapes (three times that with backward). `by hand` is what eager torch can do at best: the
+affine couplings written out without modules, autograd and new memory for large arrays (`benchmarks/flows/by_hand.py`);
+where that is not 1.5 times as fast as the best peer there is no room for the goal, and to be the fastest is asked
+instead. `condflow ONNX` is the same model as an exported graph, which is what the CPU service runs. Neither is a
+contestant. FrEIA 0.2 has no spline coupling. Weights are untrained and inputs random (seed 0): there is no data set."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.flows.configuration import Configuration
 from benchmarks.flows.contestants import Condflow, Contestant, Freia, Zuko
-from benchmarks.flows.timing import interleaved
+from benchmarks.flows.timing import interleaved, quartile
 from benchmarks.gpu.floors import cost_of, floor_of
 from benchmarks.gpu.kept import MISSING
 from benchmarks.gpu.latency import call_of
@@ -71,7 +71,8 @@ def measure(plan: Plan, configuration: str) -> list[Row]:
                     calls[who] = call
                 except Exception as error:  # whatever a peer or its compiler raises is its result in this cell
                     cell["notes"][who] = f"{type(error).__name__}: {first_line(error)[:120]}"
-            cell["seconds"] = interleaved(calls, sizes.rounds, sizes.budget_s)
+            rounds = interleaved(calls, sizes.rounds, sizes.budget_s)
+            cell["seconds"] = {who: quartile(seconds) for who, seconds in rounds.items()}
             bytes_in = sum(array.nbytes for array in arrays.values())
             bytes_out = batch * 4 * (config.features if operation == "decode" else 1)
             cost = cost_of(config.conditioner_flops, weight_bytes, bytes_in, bytes_out, batch)
