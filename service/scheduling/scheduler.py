@@ -14,7 +14,7 @@ from math import inf
 from inference.engine import EngineLost, EngineOutOfMemory
 from service.scheduling.cost import Cost
 from service.scheduling.jobs import Batch, Chunk, Job, Kind, pieces
-from service.scheduling.sharing import share
+from service.scheduling.sharing import LEADERS_PART, share
 from service.scheduling.turns import Turns
 from service.scheduling.waiting import Waiting
 
@@ -200,7 +200,7 @@ class Scheduler:
         shares: dict[Job, int] = {}
         room = min(cost.rows(self.pace.short), cap)
         if waiting.rows > room:
-            room = min(cost.rows(self._length(kind)), cap)
+            room = int(min(cost.rows(self._length(kind)), self._beside_small(kind), cap))
         if waiting.rows <= room:
             shares = {job: job.left for job in waiting.jobs}
         elif len(waiting.jobs) == 1:
@@ -232,6 +232,19 @@ class Scheduler:
         if any(job.rows * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting()):
             self._short_until = self._computed + LATELY
         return self.pace.short if self._computed < self._short_until else self.pace.long
+
+    def _beside_small(self, kind: Kind) -> float:
+        """Rows of a call in which much smaller jobs ride along: half of a short one, or what they need for themselves.
+
+        They have waited for the call before theirs to end, and their own is as long as what they share it with: one
+        short call and a half, from end to end.
+        """
+        waiting, cost = self._kinds[kind], self.cost(kind)
+        if waiting.most * cost.per_row <= self.pace.short:
+            return inf
+        small = sum(job.left for job in waiting.jobs if job.rows * MUCH < waiting.most)
+        with_leader = small + -(-small // (LEADERS_PART - 1))
+        return max(cost.rows(self.pace.short / 2), with_leader) if small else inf
 
     def _cap(self, kind: Kind) -> int:
         return min(self._most_rows.get(kind, self.pace.most_rows), self.pace.most_rows)

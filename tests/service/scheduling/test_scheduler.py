@@ -7,7 +7,7 @@ import pytest
 from service.scheduling.scheduler import LATELY, Pace
 from tests.service.scheduling.machine import FAR, PER_CALL, PER_ROW, World
 
-SHORT, LONG = 240, 990  # rows in 2.5 and in 10 ms
+HALF, SHORT, LONG = 115, 240, 990  # rows in 1.25, 2.5 and 10 ms
 
 
 def test_a_lone_job_takes_long_calls() -> None:
@@ -53,14 +53,27 @@ def test_what_cannot_be_done_in_time_any_more_is_not_begun() -> None:
     assert world.scheduler.expired(1.0) == [begun]
 
 
-def test_one_row_rides_along_in_the_next_call() -> None:
+def test_one_row_rides_along_in_the_next_call_which_is_half_as_long() -> None:
+    """One that comes as a short call begins waits for it, and then for half of one: not for two."""
     world = World()
     world.submit(100_000)
     assert world.step()
-    small = world.submit(1)
-    batch = world.step()
-    assert batch is not None and batch.rows == SHORT
-    assert world.complete(small)
+    for _ in range(3):
+        small = world.submit(1)
+        shared = world.step()
+        assert shared is not None and shared.rows == HALF
+        assert world.complete(small)
+        alone = world.step()
+        assert alone is not None and alone.rows == SHORT
+
+
+def test_many_small_jobs_share_a_call_that_holds_them_all() -> None:
+    world = World()
+    world.submit(100_000)
+    small = [world.submit(1) for _ in range(SHORT // 2)]
+    shared = world.step()
+    assert shared is not None and shared.rows == SHORT * 2 // 3
+    assert all(world.complete(job) for job in small)
 
 
 def test_jobs_of_one_kind_share_a_call_and_kinds_do_not() -> None:
