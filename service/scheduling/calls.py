@@ -47,10 +47,14 @@ class Asked(Job):
 
 @dataclass
 class Outcome:
-    """What became of a call: what single works raised, and what the engine did. Times by `perf_counter`."""
+    """What became of a call: what single works raised, what the engine did, and rows that it computed.
+
+    Times by `perf_counter`.
+    """
 
     faults: dict[Chunk, Exception]
     error: Exception | None
+    rows: int
     started: float
     ended: float
 
@@ -64,7 +68,7 @@ def compute(batch: Batch, layout: Layout, works: threading.Lock) -> Outcome:
     try:
         first.loaded.engine.prepare(first.work.operation)  # not part of what calls cost: it is waited for once
     except Exception as failure:
-        return Outcome({}, failure, now := perf_counter(), now)
+        return Outcome({}, failure, 0, now := perf_counter(), now)
     started = perf_counter()
     with works:
         inputs, faults = _inputs(batch)
@@ -83,7 +87,8 @@ def compute(batch: Batch, layout: Layout, works: threading.Lock) -> Outcome:
                         _accept(asked(chunk.job), chunk, own)
                     except Exception as fault:
                         faults[chunk] = fault
-    return Outcome(faults, error, started, perf_counter())
+    rows = sum(chunk.rows for chunk in inputs) if error is None else 0
+    return Outcome(faults, error, rows, started, perf_counter())
 
 
 def _inputs(batch: Batch) -> tuple[dict[Chunk, Inputs], dict[Chunk, Exception]]:

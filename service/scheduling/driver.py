@@ -46,7 +46,7 @@ class Driver:
 
     Args:
         pace: how long and how many engine calls may be.
-        on_batch: called with (loaded, operation, rows, seconds) after each engine call.
+        on_batch: called with (loaded, operation, rows, seconds) after each engine call, of the rows that it computed.
         layout: how the rows of a call lie in it.
         on_shortage: called with (loaded, operation) after each engine call for which there was no memory.
 
@@ -214,7 +214,8 @@ class Driver:
         expected, whole = self._scheduler.in_flight[batch], outcome.error is None and not outcome.faults
         if outcome.error is None:
             self._scheduler.finished(batch, seconds, whole=whole)
-            self._on_batch(jobs[0].loaded, jobs[0].work.operation, batch.rows, seconds)
+            if outcome.rows:
+                self._on_batch(jobs[0].loaded, jobs[0].work.operation, outcome.rows, seconds)
         else:
             for chunk in self._scheduler.failed(batch, outcome.error):
                 self._fail(chunk.job, outcome.error)

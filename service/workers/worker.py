@@ -52,6 +52,8 @@ class WorkerServer(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to load; listening comes later."""
         await super().startup([])
+        if not self.started:  # the app did not start, and has said why
+            return
         self.following.add_done_callback(self._check)
         self._watching = asyncio.create_task(self._watch())
 
@@ -111,6 +113,8 @@ def main(descriptor: int) -> int:
         serve(orders.settings, make)
         if made[0].failure is not None:
             raise made[0].failure
+        if not made[0].started:
+            return 1
     except (EngineError, KeyLineError, OSError) as error:
         print(f"condflow: worker {place.number} on {place.device}: {error}", file=sys.stderr)
         return 1

@@ -129,15 +129,20 @@ class Faulty(Rows):
         super().accept(start, stop, outputs)
 
 
-@pytest.mark.parametrize("where", ["inputs", "accept"])
-def test_a_work_with_a_fault_of_its_own_fails_alone(where: str) -> None:
+@pytest.mark.parametrize(("where", "computed"), [("inputs", 4), ("accept", 6)])
+def test_a_work_with_a_fault_of_its_own_fails_alone(where: str, computed: int) -> None:
+    """Rows for which there were no inputs are not counted as computed."""
+
     async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        counted: list[int] = []
+        driver._on_batch = lambda _loaded, _operation, rows, _seconds: counted.append(rows)
         works = [Rows(0, 2), Faulty(where), Rows(20, 2)]
         gate.open.set()
         results = await asyncio.gather(*(driver.run(model, work, FAR) for work in works), return_exceptions=True)
         assert isinstance(results[1], MemoryError)
         works[0].check()
         works[2].check()
+        assert sum(counted) == computed
 
     drive(test)
 
