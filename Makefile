@@ -72,7 +72,7 @@ lint: $(VENV)/.dev  ## ruff, mypy and the import rules.
 bench: $(VENV)/.dev $(VENV)/.bench  ## The flows core beside zuko, nflows and FrEIA; writes docs/results/flows-speed.md.
 	@$(RUN) benchmarks.flows
 
-bench-serving: $(VENV)/.dev .venv-peers/.stamp  ## The service beside LitServe, BentoML, Ray Serve and FastAPI (needs wrk); writes docs/results/serving.md.
+bench-serving: $(VENV)/.dev .venv-peers/.stamp  ## The service beside LitServe, BentoML, Ray Serve and FastAPI, in 3 rounds (needs wrk, some 25 minutes); writes docs/results/serving.md.
 	@$(RUN) benchmarks.serving $(ARGS)
 
 gpu-wheels: $(VENV)/.dev  ## Fetch into .whl what benchmarks/gpu.sh needs on another machine but torch; HAVE=file: `pip freeze` there.

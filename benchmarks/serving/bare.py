@@ -17,8 +17,6 @@ from flows.config import CouplingConfig
 from inference.loading import load_version
 from model_store import Store
 
-ROWS = (1, 16, 64, 256, 1024)
-
 
 def seconds_per_call(call: Callable[[], object], budget_s: float) -> float:
     """Median over calls within the budget, at least three, after one that is not counted."""
@@ -33,17 +31,20 @@ def seconds_per_call(call: Callable[[], object], budget_s: float) -> float:
 
 
 def main() -> None:
-    """Seconds per call of both engines, by rows: `{"onnx": {"1": ...}, "torch": {...}}`; argument: the store."""
-    budget_s = float(sys.argv[2])
+    """Seconds per call, by engine and rows, as in `{"onnx": {"1": ...}}`.
+
+    Arguments: the store, seconds for each measurement, engines and rows, both with commas between.
+    """
+    folder, budget, engines, sizes = sys.argv[1:]
     torch.set_num_threads(1)
-    store = Store.open(Path(sys.argv[1]))
+    store = Store.open(Path(folder))
     manifest = store.resolve(MODEL, None)
     loaded = load_version(manifest, lambda path: store.read(manifest, path), threads=1)
     config = CouplingConfig.model_validate(json.loads(store.read(manifest, "architecture.json")))
     model = build(config).eval()
     random = np.random.default_rng(0)
-    found: dict[str, dict[str, float]] = {"onnx": {}, "torch": {}}
-    for rows in ROWS:
+    found: dict[str, dict[str, float]] = {engine: {} for engine in engines.split(",")}
+    for rows in map(int, sizes.split(",")):
         z = random.standard_normal((rows, FEATURES), dtype=np.float32)
         labels = random.integers(CLASSES, size=rows)
         feed: dict[str, np.ndarray] = {"z": z, "condition": labels}
@@ -56,8 +57,8 @@ def main() -> None:
         def graph(arguments: dict[str, np.ndarray] = feed) -> object:
             return loaded.engine.run("decode", arguments)
 
-        found["onnx"][str(rows)] = seconds_per_call(graph, budget_s)
-        found["torch"][str(rows)] = seconds_per_call(eager, budget_s)
+        for engine, calls in found.items():
+            calls[str(rows)] = seconds_per_call(graph if engine == "onnx" else eager, float(budget))
     print(json.dumps(found))
 
 

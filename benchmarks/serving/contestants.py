@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.serving.load import Load
 from benchmarks.serving.subject import MODEL
 
+OURS = "condflow"
 PORT = 8790
 CONDITION = 3
 STEADY_S, OVERLOAD_S = 300.0, 1.0
@@ -44,7 +45,7 @@ class Contestant:
         """A request for `rows` samples of one label."""
         headers = {"content-type": "application/json", "accept": "application/x-npz" if npz else "application/json"}
         body: dict[str, object] = {"condition": CONDITION, "num_samples": rows}
-        if self.name == "condflow":
+        if self.name == OURS:
             body = {"model": MODEL, **body}
             if deadline_s is not None:
                 headers["x-request-timeout-ms"] = str(int(1000 * deadline_s))
@@ -58,7 +59,7 @@ class Contestant:
 def condflow(store: Path) -> Contestant:
     """The service as `make serve` starts it, on a store that holds the flow."""
     return Contestant(
-        "condflow",
+        OURS,
         lambda python, port: [str(python), "-m", "service", "--store", str(store), "--port", str(port)],
         ("onnxruntime", "fastapi", "uvicorn", "orjson"),
         "defaults but CONDFLOW_REQUEST_TIMEOUT_MS=300000; X-Request-Timeout-Ms: 1000 in the overload",
