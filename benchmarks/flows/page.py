@@ -50,16 +50,15 @@ class Cell:
     @property
     def room(self) -> float:
         """Best peer over the least that eager torch was seen to take: the couplings by hand, else the floor."""
-        if "by hand" in self.rounds:
-            return max(self.ratio("by hand"), self.ratio())
-        return self.best_peer[0] / self.floor
+        bound = self.ratio("by hand") if "by hand" in self.rounds else self.best_peer[0] / self.floor
+        return max(bound, self.ratio())
 
     def figure(self) -> Figure:
         """The ratio beside its goal: the fastest everywhere, 1.5 times the best peer where there is room for it."""
         goal = GOAL if self.room >= GOAL else 1.0
         note = f"best peer {self.best_peer[1]}"
         if goal < GOAL:
-            note += f"; by hand {self.room:.2f}: no room for {GOAL}"
+            note += f"; {'by hand' if 'by hand' in self.rounds else 'floor'} {self.room:.2f}: no room for {GOAL}"
         quantity = f"{self.kind}, {self.rows} rows, {self.operation}: best peer / condflow"
         return Figure(quantity, self.ratio(), goal, digits=2, note=note)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from flows import build
 from flows.config import LatentConfig
 from flows.models.latent import LatentFlow
-from training.objectives.energy_score import EnergyScore
+from training.objectives.energy_score import EnergyScore, NormOfPlaces
 from training.objectives.perception import Perception
 from training.rows import Batch
 from training.settings import Loop
@@ -30,6 +30,18 @@ def objective_of(detail: int, stage: Loop = STAGE) -> EnergyScore:
     model = build(config)
     assert isinstance(model, LatentFlow)
     return EnergyScore(model, Perception(SHAPE, 2), stage)
+
+
+def test_the_gradient_of_norms_of_places_is_that_of_autograd_and_nought_where_draws_are_equal() -> None:
+    torch.manual_seed(0)
+    values = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(NormOfPlaces.apply, (values,))
+    with torch.no_grad():
+        values[0, :, 1] = 0
+    NormOfPlaces.apply(values).sum().backward()
+    assert values.grad is not None
+    torch.testing.assert_close(values.grad[0, :, 1], torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(values.grad[1], (values / values.norm(dim=1, keepdim=True))[1].detach())
 
 
 def batch_of(x: Tensor, latent: Tensor) -> Batch:
