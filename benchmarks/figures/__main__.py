@@ -29,7 +29,7 @@ StorePath = Annotated[Path, typer.Option("--store", help="The model store")]
 Output = Annotated[Path, typer.Option("--output", help="Where the page goes")]
 Runs = Annotated[Path, typer.Option("--runs", help="Where networks that are fitted on the way are kept")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of samples")]
-RECIPES = ("gaussian-mixture", "digits", "digits-upscale", *labels_row.GOALS)
+RECIPES = ("gaussian-mixture", "digits", "digits-upscale", "mnist-cinn", *labels_row.GOALS)
 MODELS, RESULTS, RUNS = Path("models"), PAGES, Path("runs/figures")
 
 
