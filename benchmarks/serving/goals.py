@@ -11,7 +11,7 @@ from typing import Any, Literal
 from benchmarks.record import Figure
 from benchmarks.serving.contestants import NOOP, OURS, PEERS
 from benchmarks.serving.measure import CONCURRENCIES, MANY_ROWS
-from benchmarks.serving.rounds import Raws, Reading, Record, at, middle, one_run, per_round, ratio
+from benchmarks.serving.rounds import Raws, Reading, Record, at, middle, one_run, over_rounds, per_round, ratio
 
 CHUNK_MS = 2.5
 _PEERS = tuple(contestant.name for contestant in PEERS)
@@ -79,7 +79,7 @@ def _added(record: Record) -> float | None:
 
 
 def _compute(raws: Raws) -> str:
-    seconds = middle(per_round(raws, OURS, "a", _BARE).values())
+    seconds = over_rounds(raws, OURS, "a", _BARE)
     return "" if seconds is None else f"one request is {1e3 * seconds:.1f} ms of the bare engine"
 
 

@@ -19,7 +19,19 @@ from benchmarks.serving.measure import (
     OVERLOAD,
 )
 from benchmarks.serving.plot import plot
-from benchmarks.serving.rounds import Raw, Raws, Reading, Record, at, failures, middle, per_round, ratio, records
+from benchmarks.serving.rounds import (
+    Raw,
+    Raws,
+    Reading,
+    Record,
+    at,
+    failures,
+    middle,
+    over_rounds,
+    per_round,
+    ratio,
+    records,
+)
 
 _STEADY = 1.2
 Line = list[str] | None
@@ -119,7 +131,7 @@ def _rows(contestants: Iterable[Contestant], raws: Raws, row: Callable[[Raws, st
 
 
 def _cell(raws: Raws, name: str, part: str, reading: Reading, digits: int = 0, none: str = "") -> str:
-    value = middle(per_round(raws, name, part, reading).values())
+    value = over_rounds(raws, name, part, reading)
     return none if value is None else f"{value:.{digits}f}"
 
 

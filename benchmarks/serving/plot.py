@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from benchmarks.serving.contestants import NOOP, OURS
 from benchmarks.serving.goals import p99, rate
 from benchmarks.serving.measure import CONCURRENCIES
-from benchmarks.serving.rounds import Raws, Reading, at, middle, per_round, records
+from benchmarks.serving.rounds import Raws, Reading, at, over_rounds, records
 from training.plots.figure import ACCENT, GREY, INK, class_colour, new_figure, to_png
 
 
@@ -41,7 +41,7 @@ def plot(raws: Raws, names: Sequence[str]) -> bytes | None:
 
 
 def _middle(raws: Raws, name: str, part: str, reading: Reading) -> float:
-    found = middle(per_round(raws, name, part, reading).values())
+    found = over_rounds(raws, name, part, reading)
     return math.nan if found is None else found
 
 

@@ -78,6 +78,11 @@ def middle(values: Iterable[float]) -> float | None:
     return statistics.median(found) if found else None
 
 
+def over_rounds(raws: Raws, name: str, part: str, reading: Reading) -> float | None:
+    """The median over rounds of what is read off a part; None where nothing is."""
+    return middle(per_round(raws, name, part, reading).values())
+
+
 def one_run(raws: Raws, names: Sequence[str], part: str) -> bool:
     """Whether one run measured the part of all of these that have it, so that their rounds lie side by side."""
     return len({raws[name][part]["when"] for name in names if part in raws.get(name, {})}) <= 1
