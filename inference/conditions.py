@@ -35,7 +35,7 @@ class Conditions:
 
     def for_each(self, rows: int) -> Conditions:
         """The same, one for every `rows` rows."""
-        return Conditions(self.array, self.single, rows, self.first)
+        return self if rows == self.each else Conditions(self.array, self.single, rows, self.first)
 
     def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The engine's input for these rows, `{}` where there is none."""
@@ -104,10 +104,16 @@ def _labels(spec: LabelCondition, value: Any, pointer: str, rank: Rank, max_coun
     else:
         _check_count(1 if single else len(value), single, pointer, rank, max_count)
     if single:
-        indices = [_label(spec, value, pointer)]
-    else:
-        indices = [_label(spec, item, f"{pointer}/{i}") for i, item in enumerate(value)]
+        return _one_label(_label(spec, value, pointer))
+    indices = [_label(spec, item, f"{pointer}/{i}") for i, item in enumerate(value)]
     return Conditions(np.array(indices, dtype=np.int64), single)
+
+
+@lru_cache(maxsize=1024)
+def _one_label(index: int) -> Conditions:
+    array = np.array([index], dtype=np.int64)
+    array.flags.writeable = False
+    return Conditions(array, single=True)
 
 
 def _label(spec: LabelCondition, item: Any, pointer: str) -> int:

@@ -55,7 +55,7 @@ class Drawing:
         """(conditions, samples); (samples,) where one condition, or none, was asked."""
         return (self.read.each,) if self.read.single else (self.read.count, self.read.each)
 
-    @cached_property
+    @property
     def told(self) -> bool:
         """Whether the engine is told which numbers to draw, instead of given them.
 
@@ -78,12 +78,12 @@ class Drawing:
         work = DecodeWork(self, start, stop - start)
         yield work
         taken: Arrays = {"samples": work.x}
+        if self.keep_latent:
+            taken |= {f"latent.{name}": part for name, part in work.latent.items()}
         if self.scored:
             read = replace(self.read, first=start)
             scores = yield from likelihood.score(self.loaded, work.x, read, None, self.loaded.default_draws, 0)
             taken["log_likelihood"] = scores.log_mean
-        for name, part in (work.latent or {}).items():
-            taken[f"latent.{name}"] = part
         return taken
 
     def pieces(self) -> Iterator[tuple[int, int]]:
@@ -164,10 +164,8 @@ class DecodeWork:
         return np.empty((self.rows, *self._data.shape), dtype=self._data.dtype)
 
     @cached_property
-    def latent(self) -> Arrays | None:
-        """The latents as decoded, if they are to be kept."""
-        if not self._drawing.keep_latent:
-            return None
+    def latent(self) -> Arrays:
+        """The latents as decoded, where they are to be kept."""
         return {part.name: np.empty((self.rows, *part.shape), dtype=np.float32) for part in self._parts}
 
     def inputs(self, start: int, stop: int) -> Inputs:
@@ -189,7 +187,7 @@ class DecodeWork:
                 else:
                     inputs[part.name] = work._latent(part.name, start, stop, numbers)
         for inputs, (work, start, stop) in zip(found, chunks, strict=True):
-            if work._drawing.keep_latent and work.latent is not None:
+            if work._drawing.keep_latent:
                 for name, numbers_of in inputs.items():
                     work.latent[name][start:stop] = numbers_of
             inputs.update(work._drawing.read.of_run(work._first + start, work._first + stop))

@@ -140,10 +140,9 @@ def seed(value: Any, pointer: str = "/seed") -> int:
 
 def whole(value: Any, pointer: str, low: int, high: int | None = None) -> int:
     """An integer low <= value <= high; no booleans, no fractions."""
-    wanted = f"expected an integer {low} or more" if high is None else f"expected an integer {low}..{high}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise FieldError(pointer, f"{wanted}, got {described(value)}")
-    if value < low or (high is not None and value > high):
+    integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+    if not integer or value < low or (high is not None and value > high):
+        wanted = f"expected an integer {low} or more" if high is None else f"expected an integer {low}..{high}"
         raise FieldError(pointer, f"{wanted}, got {described(value)}")
     return int(value)
 

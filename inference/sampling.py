@@ -52,7 +52,7 @@ def sample(loaded: Loaded, condition: Any = None, num_samples: Any = None, **opt
 
     They are checked here, before the question starts. Raises FieldError, CannotAnswer.
     """
-    return _whole(drawing(loaded, condition, num_samples, **options))
+    return samples_of(drawing(loaded, condition, num_samples, **options))
 
 
 def summarize(
@@ -83,6 +83,13 @@ def summarize(
         TooManyValues: the quantiles would take more than `quantile_values`.
     """
     drawn = drawing(loaded, condition, num_samples, **options)
+    return summary_of(drawn, summary, quantile_levels, quantile_values, return_samples=return_samples)
+
+
+def summary_of(
+    drawn: Drawing, summary: Any, quantile_levels: Any, quantile_values: int, *, return_samples: bool
+) -> Question[Summarized]:
+    """`summarize` of what was checked. Raises what it raises of these."""
     asked = wanted(summary, quantile_levels, drawn.read.each, quantile_values)
     if not (return_samples or asked or drawn.scored or drawn.keep_latent):
         raise FieldError("/return_samples", "nothing is left to answer; ask for a `summary`")
@@ -96,7 +103,8 @@ def summaries(drawn: Drawing, asked: Wanted | None) -> Summaries | None:
     return Summaries(asked, drawn.loaded.signature.data, drawn.read.count, drawn.read.each)
 
 
-def _whole(drawn: Drawing) -> Question[Samples]:
+def samples_of(drawn: Drawing) -> Question[Samples]:
+    """`sample` of what was checked."""
     taken = yield from drawn.take(0, drawn.rows)
     samples, score, latent = _shaped(drawn, taken)
     assert samples is not None

@@ -28,6 +28,7 @@ from service.devices import one_device
 from service.followed_keys import FollowedKeys
 from service.gate import Gate
 from service.head_requests import HeadAsGet
+from service.lane import Lane
 from service.metrics import Metrics
 from service.middleware import Edge
 from service.parts import Parts
@@ -92,7 +93,9 @@ def create_app(settings: Settings | None = None, *, document_admin: bool = False
     if settings.keys_file is not None or keys.ring.has_scope("admin") or document_admin:
         app.include_router(admin_routes(parts))
     app.include_router(page_routes())
-    app.answer = Edge(Gate(Shortcut(app.answer, parts), keys, settings.hosts), parts.metrics)
+    gate = Gate(Shortcut(app.answer, parts), keys, settings.hosts)
+    app.answer = Edge(gate, parts.metrics)
+    app.state.lane = Lane(gate, parts.pipeline, parts.metrics)
     return app
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.types import Scope
+
+from service.alarm import Alarm
 
 EXTENSION = "condflow.connection"
 
@@ -17,6 +19,8 @@ class Connection:
     abort: Callable[[], None]
     lost: bool = False
     when_lost: Callable[[], None] | None = None
+    alarm: Alarm = field(default_factory=Alarm)
+    """Of the request that is being answered."""
 
     @property
     def extensions(self) -> dict[str, dict[object, object]]:
@@ -26,6 +30,7 @@ class Connection:
     def end(self) -> None:
         """It is lost."""
         self.lost = True
+        self.alarm.close()
         if self.when_lost is not None:
             self.when_lost()
 

@@ -10,21 +10,51 @@ import asyncio
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from time import monotonic
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from service.alarm import Alarm
 from service.upgrades import OneProtocol
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = bytes(set(range(32)) - {9} | {127})
 _BODILESS = (204, 304)
+CLOSE = (b"connection", b"close")
 
 
 class CycleProtocol(OneProtocol):
     """Answers by a `Cycle`."""
+
+    _idle: Alarm
+
+    def connection_made(self, transport: Any) -> None:
+        """Nothing is asked yet."""
+        super().connection_made(transport)
+        self._idle = Alarm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing will be asked."""
+        self._idle.close()
+        super().connection_lost(exc)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle.off()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn has it, but that the wait for the next request costs no timer of its own."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle.set(monotonic() + self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def on_headers_complete(self) -> None:
         """Begin the request, or let it wait for those before it."""
@@ -85,8 +115,8 @@ class Cycle(RequestResponseCycle):
 
     def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """The head, which decides how the end of the body is told."""
-        lines, closes = [STATUS_LINE[status]], False
-        for name, value in (*self.default_headers, *headers):
+        fields, closes = [*self.default_headers, *headers], False
+        for name, value in fields:
             name = name.lower()
             if name == b"content-length" and self.chunked_encoding is None:
                 self.expected_content_length = int(value)
@@ -96,16 +126,12 @@ class Cycle(RequestResponseCycle):
                 self.chunked_encoding = True
             elif name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
                 closes, self.keep_alive = True, False
-            lines.append(_begun(name) + value + b"\r\n")
         if not self.keep_alive and not closes:
-            lines.append(b"connection: close\r\n")
+            fields.append(CLOSE)
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODILESS:
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        head = b"".join(lines)
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines):
-            raise RuntimeError("a header's value must not have control characters")
-        return head + b"\r\n"
+            fields.append((b"transfer-encoding", b"chunked"))
+        return head(status, fields)
 
     def _go_on(self, body: bytes, more: bool) -> None:
         """Write a piece of the body, behind the head if that is still to be written."""
@@ -129,9 +155,19 @@ class Cycle(RequestResponseCycle):
             self.on_response()
 
 
+def head(status: int, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The head of an answer, with the empty line that ends it. Raises RuntimeError for a field that would break it."""
+    lines = [STATUS_LINE[status], *[_begun(name) + value + b"\r\n" for name, value in fields]]
+    text = b"".join(lines)
+    if len(text) - len(text.translate(None, _CONTROLS)) != 2 * len(lines):
+        raise RuntimeError("a header's value must not have control characters")
+    return text + b"\r\n"
+
+
 @lru_cache(maxsize=256)
 def _begun(name: bytes) -> bytes:
     """The line of a header as it begins."""
+    name = name.lower()
     if not _TOKEN.fullmatch(name):
         raise RuntimeError("a header's name must be a token")
     return name + b": "

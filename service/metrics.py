@@ -149,29 +149,33 @@ class Metrics:
 
     def finish(self, record: RequestRecord, status: int) -> None:
         """Count one request, once."""
-        model, version = record.model, record.version
-        if (model, version) not in self._live:
-            version = UNKNOWN
-            if not any(name == model for name, _ in self._live):
-                model = UNKNOWN
-        labels = (record.operation, model, version)
         outcome = record.outcome(status)
-        counted = self._answered.get((*labels, outcome))
+        asked = (record.operation, record.model, record.version, outcome)
+        counted = self._answered.get(asked)
         if counted is None:
-            counted = self._answered[*labels, outcome] = _Answered(self, labels, outcome)
+            counted = self._answered_as(*asked)
         counted.requests.value += 1
         counted.duration.observe(perf_counter() - record.started)
         if outcome == "ok":
             if record.rows:
-                self.rows.labels(*labels).value += record.rows
+                self.rows.labels(*counted.labels).value += record.rows
             if record.nonfinite:
-                self.nonfinite.labels(*labels).inc(record.nonfinite)
+                self.nonfinite.labels(*counted.labels).inc(record.nonfinite)
             for stage, seconds in record.seconds.items():
                 counted.stages[stage].observe(seconds)
         elif outcome == "shed" and record.reason in SHED_REASONS:
             self.shed.labels(record.reason).value += 1
         elif outcome == "cancelled":
             self.cancelled.labels(record.stage).inc()
+
+    def _answered_as(self, operation: str, model: str, version: str, outcome: Outcome) -> _Answered:
+        """Where such requests count, of a version that may not be loaded any more."""
+        labels = (operation, model, version)
+        if (model, version) not in self._live:
+            known = any(name == model for name, _ in self._live)
+            labels = (operation, model if known else UNKNOWN, UNKNOWN)
+        counted = self._answered[operation, model, version, outcome] = _Answered(self, labels, outcome)
+        return counted
 
     def batch(self, operation: str, model: str, version: str, rows: int) -> None:
         """Count one engine call."""
@@ -188,6 +192,7 @@ class Metrics:
         self.load_seconds.labels(model, version, "ok" if succeeded else "error").observe(seconds)
         if succeeded:
             self._live.add((model, version))
+            self._answered.clear()
             self.info.labels(model, version).set(1)
 
     def key_change(self, succeeded: bool) -> None:
@@ -224,6 +229,7 @@ class _Answered:
     """The series that every request of one model, operation and outcome counts in: looked up once, not by each."""
 
     def __init__(self, metrics: Metrics, labels: tuple[str, str, str], outcome: Outcome) -> None:
+        self.labels = labels
         self.requests: Tally = metrics.requests.labels(*labels, outcome)
         self.duration: Series = metrics.duration.labels(*labels)
         self.stages = _Stages(metrics.stages, labels[0])

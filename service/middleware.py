@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from random import getrandbits
+from itertools import count
+from secrets import token_hex
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
@@ -16,7 +17,10 @@ from service.problems import internal
 
 _log = logging.getLogger("condflow.service")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_UNSENT = 499
+UNSENT = 499
+"""What counts as the status of an answer that did not go out."""
+_OURS = token_hex(8)
+_counted = count(1)
 _SAFE = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -34,14 +38,14 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = scope["headers"]
-        record = scope["condflow.record"] = RequestRecord(_request_id(headers), dict(reversed(headers)))
-        status = _UNSENT
+        record = scope["condflow.record"] = RequestRecord(request_id(headers), dict(reversed(headers)))
+        status = UNSENT
 
         async def stamp(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _stamped(message.get("headers", ()), record)
+                message["headers"] = stamped(message.get("headers", ()), record)
             await send(message)
 
         try:
@@ -50,7 +54,7 @@ class Edge:
             record.cancelled = True
         except Exception:
             _log.exception("request %s failed", record.request_id)
-            if status == _UNSENT:
+            if status == UNSENT:
                 await internal(record.request_id).response(scope)(scope, receive, stamp)
         finally:
             self.metrics.finish(record, record.late_status or status)
@@ -58,25 +62,23 @@ class Edge:
                 record.lease.release()
 
 
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The client's own id where it is a sound one, else a new one."""
     offered = [value for name, value in headers if name == b"x-request-id"]
     if len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0]):
         return offered[0].decode()
-    return f"{getrandbits(128):032x}"
+    return f"{_OURS}{next(_counted):016x}"
 
 
-def _stamped(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> list[tuple[bytes, bytes]]:
+def stamped(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> list[tuple[bytes, bytes]]:
     """The headers with ours behind them; what makes a browser careful only where the route says nothing else."""
     found = [*headers, (b"x-request-id", record.request_id.encode()), (b"server-timing", _timing(record))]
     named = dict(found)
-    for pair in _SAFE:
-        if pair[0] not in named:
-            found.append(pair)
+    found += [field for field in _SAFE if field[0] not in named]
     return found
 
 
 def _timing(record: RequestRecord) -> bytes:
-    seconds: dict[str, float] = {"queue": 0.0, "compute": 0.0}
-    seconds.update(record.seconds)  # type: ignore[arg-type]
-    seconds["total"] = perf_counter() - record.started
+    total = perf_counter() - record.started
+    seconds = {"queue": 0.0, "compute": 0.0, **record.seconds, "total": total}
     return ", ".join([f"{name};dur={1000 * value:.3f}" for name, value in seconds.items()]).encode()

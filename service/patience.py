@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from math import inf
-from time import monotonic
 from types import TracebackType
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
-from service.connection import connection_of
+from service.alarm import Alarm
+from service.connection import Connection
 from service.problems import Problem
 
 
@@ -21,16 +21,16 @@ class Patience:
     (`service.connection`) costs nothing while all is well; under another one `watch` listens in a task.
 
     Args:
-        request: whose client may leave.
+        connection: the client's, by which it may leave.
+        receive: for `watch` under servers that tell of no connection.
     """
 
-    _timer: asyncio.TimerHandle | None = None
     _watch: asyncio.Task[None] | None = None
     _end: Exception | None = None
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._connection = connection_of(request.scope)
+    def __init__(self, connection: Connection | None, receive: Receive | None = None) -> None:
+        self._connection, self._receive = connection, receive
+        self._alarm = Alarm() if connection is None else connection.alarm
 
     def __enter__(self) -> Patience:
         """Begin. Raises ClientDisconnect where the client is gone already."""
@@ -47,9 +47,10 @@ class Patience:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop listening; a cancellation of our own becomes what it stands for."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._connection is not None:
+        if self._connection is None:
+            self._alarm.close()
+        else:
+            self._alarm.off()
             self._connection.when_lost = None
         if self._watch is not None:
             self._watch.cancel()
@@ -63,13 +64,11 @@ class Patience:
     def until(self, when: float, refusal: Callable[[], Problem]) -> None:
         """From now on the time is over at `when`, monotonic, and then `refusal()` is raised."""
         self._refusal = refusal
-        if self._timer is None or when < self._rings:
-            self._set(when)
-        self._when = when  # a timer that rings earlier is not stopped, which costs: it is set again when it rings
+        self._alarm.set(when, self._over)
 
     def unbounded(self) -> None:
         """From now on there is no limit."""
-        self._when = inf
+        self._alarm.off()
 
     def watch(self) -> None:
         """Listen for the client's leaving, now that its body is read."""
@@ -77,25 +76,16 @@ class Patience:
             self._watch = asyncio.ensure_future(self._listen())
 
     async def _listen(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
+        assert self._receive is not None
+        while (await self._receive())["type"] != "http.disconnect":
             pass
         self._gone()
 
     def _gone(self) -> None:
         self._cancel(ClientDisconnect())
 
-    def _set(self, rings: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rings = rings
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, rings - monotonic()), self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._when <= self._rings:
-            self._cancel(self._refusal())
-        elif self._when < inf:
-            self._set(self._when)
+    def _over(self) -> None:
+        self._cancel(self._refusal())
 
     def _cancel(self, end: Exception) -> None:
         if self._end is None:

@@ -19,6 +19,7 @@ from inference.loaded import Loaded
 from inference.work import Question, Work
 from service.admission import Admission
 from service.body import ByteBudget, Held, read_body
+from service.connection import Connection, connection_of
 from service.exchange import Asked, Dialect, Exchange
 from service.metrics import RequestRecord
 from service.operations.base import Operation, Plan, StreamPlan, nonfinite_values
@@ -40,6 +41,7 @@ class Pipeline:
     """Answers the four operations of one app."""
 
     def __init__(self, settings: Settings, registry: Registry, driver: Driver, admission: Admission) -> None:
+        self.limits = settings.limits
         self._settings = settings
         self._registry = registry
         self._driver = driver
@@ -53,29 +55,48 @@ class Pipeline:
         record.operation = operation.name
         try:
             with self._admission.request():
-                exchange = dialect(request, self._settings.limits)
+                exchange = dialect(request, self.limits)
                 deadline = self._deadline(record, exchange.streams)
-                return await self._read_and_compute(operation, request, exchange, record, deadline)
+                started = perf_counter()
+                connection = connection_of(request.scope)
+                # The body's bytes stay counted to the end: arrays are views of them.
+                with Patience(connection, request.receive) as patience, Held(self._budget) as held:
+                    pause = self._settings.body_timeout_s
+                    body = await read_body(request, exchange.limit, held, patience, pause, deadline)
+                    patience.until(deadline, lambda: deadline_passed(record.stage))
+                    patience.watch()
+                    record.seconds["parse"] += perf_counter() - started
+                    return await self._read_and_compute(operation, exchange, body, record, deadline)
+        except Problem as problem:
+            record.reason = problem.reason
+            raise
+
+    async def answer_whole(
+        self, operation: Operation, exchange: Exchange, body: bytes, record: RequestRecord, connection: Connection
+    ) -> Response:
+        """The same for a request that is there with its body, which is no longer than the exchange allows."""
+        record.operation = operation.name
+        try:
+            with self._admission.request():
+                deadline = self._deadline(record, exchange.streams)
+                with Patience(connection) as patience, Held(self._budget) as held:
+                    held.grow(len(body))
+                    patience.until(deadline, lambda: deadline_passed(record.stage))
+                    return await self._read_and_compute(operation, exchange, body, record, deadline)
         except Problem as problem:
             record.reason = problem.reason
             raise
 
     async def _read_and_compute(
-        self, operation: Operation, request: Request, exchange: Exchange, record: RequestRecord, deadline: float
+        self, operation: Operation, exchange: Exchange, body: bytes, record: RequestRecord, deadline: float
     ) -> Response:
         started = perf_counter()
-        # The body's bytes stay counted to the end: arrays are views of them.
-        with Patience(request) as patience, Held(self._budget) as held:
-            pause = self._settings.body_timeout_s
-            body = await read_body(request, exchange.limit, held, patience, pause, deadline)
-            patience.until(deadline, lambda: deadline_passed(record.stage))
-            patience.watch()
-            if len(body) > _INLINE_BYTES:
-                asked = await self._off_loop(partial(exchange.read, body))
-            else:
-                asked = exchange.read(body)
-            record.seconds["parse"] += perf_counter() - started
-            return await self._compute(operation, asked, body, record, deadline)
+        if len(body) > _INLINE_BYTES:
+            asked = await self._off_loop(partial(exchange.read, body))
+        else:
+            asked = exchange.read(body)
+        record.seconds["parse"] += perf_counter() - started
+        return await self._compute(operation, asked, body, record, deadline)
 
     async def _compute(
         self, operation: Operation, asked: Asked, body: bytes, record: RequestRecord, deadline: float
@@ -85,12 +106,10 @@ class Pipeline:
         record.model, record.version = loaded.name, str(loaded.version)
         with _refusals():
             started = perf_counter()
-
-            def prepare() -> tuple[Any, Plan | StreamPlan]:
-                question = asked.question(loaded)
-                return question, operation.plan(loaded, question, self._settings.limits, asked.media)
-
-            question, plan = await self._off_loop(prepare) if len(body) > _INLINE_BYTES else prepare()
+            if len(body) > _INLINE_BYTES:
+                question, plan = await self._off_loop(partial(self._plan, operation, asked, loaded))
+            else:
+                question, plan = self._plan(operation, asked, loaded)
             record.seconds["parse"] += perf_counter() - started
             if isinstance(plan, StreamPlan):
                 return await self._begin(loaded, plan, body, record, deadline)
@@ -98,16 +117,17 @@ class Pipeline:
                 answer = await self._drive(loaded, plan.question, plan.engine_rows, record, deadline)
         record.stage = "encode"
         started = perf_counter()
-
-        def finish() -> Response:
-            reply = operation.reply(loaded, question, answer)
-            record.nonfinite = reply.nonfinite
-            return asked.render(loaded, reply)
-
-        response = await self._off_loop(finish) if plan.rows > _INLINE_ROWS else finish()
+        if plan.rows > _INLINE_ROWS:
+            response, nonfinite = await self._off_loop(partial(_rendered, operation, asked, loaded, question, answer))
+        else:
+            response, nonfinite = _rendered(operation, asked, loaded, question, answer)
         record.seconds["encode"] += perf_counter() - started
-        record.rows = plan.rows
+        record.rows, record.nonfinite = plan.rows, nonfinite
         return response
+
+    def _plan(self, operation: Operation, asked: Asked, loaded: Loaded) -> tuple[Any, Plan | StreamPlan]:
+        question = asked.question(loaded)
+        return question, operation.plan(loaded, question, self.limits, asked.media)
 
     async def _begin(
         self, loaded: Loaded, plan: StreamPlan, body: bytes, record: RequestRecord, deadline: float
@@ -194,6 +214,13 @@ class Pipeline:
     async def close(self) -> None:
         """Stop the threads."""
         await asyncio.to_thread(self._threads.shutdown)
+
+
+def _rendered(operation: Operation, asked: Asked, loaded: Loaded, question: Any, answer: Any) -> tuple[Response, int]:
+    """The answer, and how many of its values are not finite."""
+    reply = operation.reply(loaded, question, answer)
+    response = asked.render(loaded, reply)
+    return response, reply.nonfinite
 
 
 def _advance(question: Question[Any]) -> tuple[Work | None, Any]:

@@ -1,4 +1,4 @@
-"""The service's HTTP protocol: `service.pipelining` with bounds on the size of a head, and on the time it may take to
+"""The service's HTTP protocol: `service.whole` with bounds on the size of a head, and on the time it may take to
 send a head, to send a body that nobody waits for, or to take an answer that is complete."""
 
 from __future__ import annotations
@@ -6,20 +6,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from service.pipelining import PipeliningProtocol
+from service.lane import Lane
 from service.settings import Settings
+from service.whole import WholeProtocol
 from service.wire_refusals import long_head
 
 HEAD_BYTES = 65_536
 
 
-def bounded_protocol(settings: Settings) -> type[BoundedProtocol]:
-    """The protocol class with the times of `settings`."""
-    times = {"head_seconds": settings.head_timeout_s, "stall_seconds": settings.stall_timeout_s}
-    return type("BoundedProtocol", (BoundedProtocol,), times)
+def bounded_protocol(settings: Settings, lane: Lane) -> type[BoundedProtocol]:
+    """The protocol class with the times of `settings`, for the app that `lane` belongs to."""
+    own = {"lane": lane, "head_seconds": settings.head_timeout_s, "stall_seconds": settings.stall_timeout_s}
+    return type("BoundedProtocol", (BoundedProtocol,), own)
 
 
-class BoundedProtocol(PipeliningProtocol):
+class BoundedProtocol(WholeProtocol):
     """Closes connections whose request does not come, or whose answer is not taken."""
 
     head_seconds: float

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from time import monotonic
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -56,7 +56,7 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all lines, unless the reader leaves or stalls."""
         try:
-            with Patience(Request(scope, receive)) as patience:
+            with Patience(connection_of(scope), receive) as patience:
                 patience.watch()
                 if not await self._send(send):
                     self._record.cancelled = True

@@ -34,7 +34,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise malformed(f"not JSON: {error}", "json") from None
     if not isinstance(content, dict):
         raise malformed("expected one JSON object", "json")
-    if _STRING.sub(b"", body).count(b":") != _members(content):
+    members = _members(content)
+    if body.count(b":") != members and _STRING.sub(b"", body).count(b":") != members:  # colons stand in strings, too
         _refuse_duplicates(body)
     return content
 
@@ -106,23 +107,20 @@ def _path_of_repeated(value: Any) -> list[str]:
     return []
 
 
-def render_object(content: Mapping[str, Any], *, finite: bool = False) -> bytes:
-    """The JSON text; arrays as nested lists, what is not finite as null and listed in `nonfinite`.
+def render_object(content: Mapping[str, Any]) -> bytes:
+    """The JSON text; arrays as nested lists, what is not finite as null and listed in `nonfinite`."""
+    plain = {name: _plain(value) for name, value in content.items()}
+    text = orjson.dumps(plain, option=_OPTIONS)
+    if says_null(text):
+        missing = [entry for name, value in content.items() for entry in _nonfinite(name, value)]
+        if missing:
+            text = orjson.dumps({**plain, "nonfinite": missing}, option=_OPTIONS)
+    return text
 
-    `finite`: it is known that there is nothing to list.
-    """
-    plain: dict[str, Any] = {}
-    missing: list[dict[str, Any]] = []
-    for name, value in content.items():
-        kind = type(value)
-        if kind is str or kind is int:
-            plain[name] = value
-        else:
-            plain[name] = _plain(value)
-            missing += () if finite else _nonfinite(name, value)
-    if missing:
-        plain["nonfinite"] = missing
-    return orjson.dumps(plain, option=_OPTIONS)
+
+def says_null(text: bytes) -> bool:
+    """Whether a JSON text may hold a null; what is not finite is one."""
+    return b"null" in text
 
 
 def count_nonfinite(array: np.ndarray) -> int:
@@ -131,7 +129,10 @@ def count_nonfinite(array: np.ndarray) -> int:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    kind = type(value)
+    if kind is str or kind is int:
+        return value
+    if kind is np.ndarray:
         # orjson reads C-contiguous native arrays only; empty trailing axes keep their shape as lists.
         if value.size == 0 or value.dtype.kind == "U":
             return value.tolist()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from math import isfinite, prod
 from typing import Any, Protocol
 
@@ -52,22 +51,24 @@ class StreamPlan:
     engine_rows: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reply:
     """An answer's content: JSON fields in order, arrays among them.
 
     `main` names the array that npy carries (`latent.z` for a nested one); `pictures` are (rows, columns, C, H, W).
+    `finite`: whoever has rendered it has seen that all its values are.
     """
 
     fields: Mapping[str, Any]
     main: str
     pictures: np.ndarray | None = None
-    levels: int = field(default=256)
+    levels: int = 256
+    finite: bool = False
 
-    @cached_property
+    @property
     def nonfinite(self) -> int:
         """How many of its values are NaN or infinite."""
-        return nonfinite_values(self.fields)
+        return 0 if self.finite else nonfinite_values(self.fields)
 
 
 class Operation(Protocol):

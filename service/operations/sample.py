@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from inference.drawing import drawing
+from inference.drawing import Drawing, drawing
 from inference.fields import SEED_BITS, shape_of
 from inference.loaded import Loaded
 from inference.quantiles import TooManyValues
-from inference.sampling import Samples, Summarized, sample, summaries, summarize
+from inference.sampling import Samples, Summarized, samples_of, summaries, summary_of
 from inference.summaries import DEFAULT_LEVELS, wanted
 from inference.work import Question
 from model_store.signature import ArraySpec
@@ -95,38 +95,37 @@ class Sample:
 
 
 def _question(loaded: Loaded, asked: SampleRequest, limits: Limits) -> Question[Any]:
-    options = _options(loaded, asked, limits)
+    drawn = _drawing(loaded, asked, limits)
     if asked.summary is None and asked.quantile_levels is None and _with_samples(asked):
-        return sample(loaded, **options)
-    return summarize(
-        loaded,
-        **options,
-        summary=asked.summary,
-        quantile_levels=asked.quantile_levels,
-        quantile_values=limits.quantile_values,
+        return samples_of(drawn)
+    return summary_of(
+        drawn,
+        asked.summary,
+        asked.quantile_levels,
+        limits.quantile_values,
         return_samples=_with_samples(asked),
     )
 
 
 def _stream(loaded: Loaded, asked: SampleRequest, limits: Limits, engine_rows: int) -> StreamPlan:
-    drawn = drawing(loaded, **_options(loaded, asked, limits))
+    drawn = _drawing(loaded, asked, limits)
     statistics = wanted(asked.summary, asked.quantile_levels, drawn.read.each, limits.quantile_values)
     return stream_plan(drawn, summaries(drawn, statistics), _with_samples(asked), engine_rows)
 
 
-def _options(loaded: Loaded, asked: SampleRequest, limits: Limits) -> dict[str, Any]:
-    """What `inference.drawing.drawing` is asked."""
-    return {
-        "condition": read_condition(loaded, asked.condition, "/condition", limits),
-        "conditions": read_condition(loaded, asked.conditions, "/conditions", limits),
-        "num_samples": asked.num_samples,
-        "temperature": asked.temperature,
-        "seed": secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed,
-        "shared_latent": asked.shared_latent,
-        "latent": asked.latent,
-        "return_log_likelihood": asked.return_log_likelihood,
-        "return_latent": asked.return_latent,
-    }
+def _drawing(loaded: Loaded, asked: SampleRequest, limits: Limits) -> Drawing:
+    return drawing(
+        loaded,
+        read_condition(loaded, asked.condition, "/condition", limits),
+        asked.num_samples,
+        conditions=read_condition(loaded, asked.conditions, "/conditions", limits),
+        temperature=asked.temperature,
+        seed=secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed,
+        shared_latent=asked.shared_latent,
+        latent=asked.latent,
+        return_log_likelihood=asked.return_log_likelihood,
+        return_latent=asked.return_latent,
+    )
 
 
 def _with_samples(asked: SampleRequest) -> bool:

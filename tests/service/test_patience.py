@@ -10,7 +10,8 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from service.connection import Connection
 from service.patience import Patience
@@ -23,14 +24,14 @@ def late() -> Problem:
     return deadline_passed("queue")
 
 
-def request(connection: Connection | None = None, gone: asyncio.Event | None = None) -> Request:
+def until_gone(gone: asyncio.Event) -> Receive:
+    """What a server says of a client that leaves at that event."""
+
     async def receive() -> dict[str, Any]:
-        assert gone is not None
         await gone.wait()
         return {"type": "http.disconnect"}
 
-    extensions = {} if connection is None else connection.extensions
-    return Request({"type": "http", "headers": [], "extensions": extensions}, receive)
+    return receive
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -45,7 +46,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 def test_its_time_is_over() -> None:
     async def test() -> None:
-        with pytest.raises(Problem) as refused, Patience(request(Connection(lambda: None))) as patience:
+        with pytest.raises(Problem) as refused, Patience(Connection(lambda: None)) as patience:
             patience.until(monotonic() + FAR, lambda: Problem(500, "wrong", "the limit before it"))
             patience.until(monotonic(), late)
             await asyncio.Event().wait()
@@ -58,9 +59,9 @@ def test_its_connection_is_lost() -> None:
     async def test() -> None:
         connection = Connection(lambda: None)
         asyncio.get_running_loop().call_soon(connection.end)
-        with pytest.raises(ClientDisconnect), Patience(request(connection)):
+        with pytest.raises(ClientDisconnect), Patience(connection):
             await asyncio.Event().wait()
-        with pytest.raises(ClientDisconnect), Patience(request(connection)):
+        with pytest.raises(ClientDisconnect), Patience(connection):
             raise AssertionError("its client is gone before it begins")
 
     run(test)
@@ -71,7 +72,7 @@ def test_its_server_says_that_the_client_left() -> None:
 
     async def test() -> None:
         gone = asyncio.Event()
-        with pytest.raises(ClientDisconnect), Patience(request(None, gone)) as patience:
+        with pytest.raises(ClientDisconnect), Patience(None, until_gone(gone)) as patience:
             patience.watch()
             gone.set()
             await asyncio.Event().wait()
@@ -82,8 +83,8 @@ def test_its_server_says_that_the_client_left() -> None:
 def test_what_ends_in_time_ends_well_and_nothing_is_left() -> None:
     async def test() -> None:
         connection = Connection(lambda: None)
-        for server in (request(connection), request(None, asyncio.Event())):
-            with Patience(server) as patience:
+        for patience in (Patience(connection), Patience(None, until_gone(asyncio.Event()))):
+            with patience:
                 patience.until(monotonic() + FAR, late)
                 patience.watch()
                 await asyncio.sleep(0)
@@ -100,7 +101,7 @@ def test_a_cancellation_from_outside_stays_one() -> None:
         started = asyncio.Event()
 
         async def waiting() -> None:
-            with Patience(request(Connection(lambda: None))) as patience:
+            with Patience(Connection(lambda: None)) as patience:
                 patience.until(monotonic() + FAR, late)
                 started.set()
                 await asyncio.Event().wait()
@@ -123,7 +124,7 @@ def test_what_a_request_held_is_freed_with_it() -> None:
     async def waiting(seen: list[weakref.ref[Body]]) -> None:
         body = Body()
         seen.append(weakref.ref(body))
-        with Patience(request(Connection(lambda: None))) as patience:
+        with Patience(Connection(lambda: None)) as patience:
             patience.until(monotonic(), late)
             await asyncio.Event().wait()
 

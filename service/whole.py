@@ -1,0 +1,133 @@
+"""The protocol's part in the short way: a request that came whole, in one read, goes down the lane.
+
+Whether it does is seen when what was read is parsed: one whose body goes on in another read, or that waits behind
+another one, goes the app's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.cycle import CLOSE, head
+from service.lane import Field, Known, Lane
+from service.pipelining import PipeliningProtocol
+
+
+class WholeProtocol(PipeliningProtocol):
+    """Answers whole requests by the lane, where they may begin at once."""
+
+    lane: Lane
+    _known: Known | None = None
+    """What the head means of a request whose body is being parsed; None for one that goes the app's way."""
+
+    def on_message_begin(self) -> None:
+        """A head begins; the scope is made when it is known that the app needs one."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.part = "head"
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head."""
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Look whether the lane is free, and wants it."""
+        before, parser = self.cycle, self.parser
+        if (
+            (before is None or before.response_complete)
+            and not self.flow.write_paused
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and not self.root_path
+        ):
+            self._known = self.lane.known(self.url, self.headers)
+        if self._known is None:
+            self._open()
+        else:
+            self._pieces: list[bytes] = []
+            self.part = "body"
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self._known is None:
+            super().on_body(body)
+        else:
+            self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """All of it is there."""
+        known = self._known
+        if known is not None:
+            body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            if len(body) <= known.exchange.limit.maximum:
+                self._known = None
+                self.part = "none"
+                self._begin(known, body)
+                return
+            self._go_the_long_way()
+        super().on_message_complete()
+
+    def parse(self, piece: memoryview) -> None:
+        """The next bytes of requests; a body that is not complete with them goes the app's way."""
+        super().parse(piece)
+        if self._known is not None and self._refusal is None:
+            self._go_the_long_way()
+        self._known = None
+
+    def _begin(self, known: Known, body: bytes) -> None:
+        cycle = WholeCycle(self)
+        self.cycle = self._answering = cycle  # type: ignore[assignment]
+        answer = self.lane.answer(known, self.headers, body, self._connection, cycle.write)
+        task = self.loop.create_task(answer)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _go_the_long_way(self) -> None:
+        self._known = None
+        self._open()
+        for piece in self._pieces:
+            super().on_body(piece)
+
+    def _open(self) -> None:
+        """Begin the request as the app takes it: its head is complete."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        self.expect_100_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in headers
+        )
+        self.headers = self.scope["headers"] = headers  # type: ignore[assignment]
+        super().on_headers_complete()
+
+
+class _Nobody:
+    """Who waits for a piece of a request that is whole."""
+
+    def set(self) -> None:
+        """There is none."""
+
+
+class WholeCycle:
+    """A request that came whole, and its answer: what uvicorn and those behind it in line look at."""
+
+    message_event = _Nobody()
+    response_complete = False
+    disconnected = False
+    keep_alive = True
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def write(self, status: int, fields: Sequence[Field], body: bytes) -> None:
+        """The whole answer, unless the client has left. `fields` say how long the body is."""
+        protocol = self._protocol
+        if self.disconnected:
+            return
+        ends = () if self.keep_alive else (CLOSE,)
+        protocol.transport.write(head(status, (*protocol.server_state.default_headers, *fields, *ends)) + body)
+        self.response_complete = True
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
