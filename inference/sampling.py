@@ -130,7 +130,11 @@ def _piecewise(drawn: Drawing, keep: bool, gathered: Summaries | None) -> Questi
 
 def _shaped(drawn: Drawing, rows: Arrays) -> tuple[np.ndarray | None, np.ndarray | None, Arrays | None]:
     """Samples, log-likelihood and latents with their leading axes; None where there are none."""
-    shaped = {name: array.reshape(*drawn.leading, *array.shape[1:]) for name, array in rows.items()}
+    leading = drawn.leading
+    if len(leading) == 1:
+        shaped = dict(rows)
+    else:
+        shaped = {name: array.reshape(*leading, *array.shape[1:]) for name, array in rows.items()}
     samples, score = shaped.pop("samples", None), shaped.pop("log_likelihood", None)
     latent = {name.removeprefix("latent."): part for name, part in shaped.items()} if shaped else None
     return samples, score, latent

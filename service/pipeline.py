@@ -239,6 +239,8 @@ class _refusals:  # noqa: N801 - reads as a statement
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         """Translate."""
+        if error is None:
+            return
         match error:
             case FieldError():
                 raise invalid(error.pointer, error.message) from None

@@ -69,11 +69,15 @@ class PipeliningProtocol(CycleProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse it, or keep it until there is room for another request."""
-        left = self.flow.unparsed
-        self.flow.unparsed = memoryview(bytes(left) + data if left else data)
+        flow = self.flow
+        left = flow.unparsed
+        if not left and len(data) <= SLICE_BYTES and not self.pipeline and self._refusal is None:
+            self.parse(memoryview(data))
+            return
+        flow.unparsed = memoryview(bytes(left) + data if left else data)
         self._parse_on()
-        if self.flow.unparsed:
-            self.flow.pause_reading()
+        if flow.unparsed:
+            flow.pause_reading()
 
     def parse(self, piece: memoryview) -> None:
         """The next bytes of requests."""

@@ -9,7 +9,7 @@ import numpy as np
 from starlette.responses import Response
 
 from inference.loaded import Loaded
-from service.codecs.json import render_object, says_null
+from service.codecs.json import render_object
 from service.codecs.media import JSON, NPY, NPZ
 from service.codecs.npy import write_npy
 from service.codecs.npz import write_npz
@@ -33,8 +33,8 @@ def identity(loaded: Loaded) -> dict[str, Any]:
 def render(loaded: Loaded, reply: Reply, media: str) -> Response:
     """The answer."""
     if media == JSON:
-        text = render_object({**identity(loaded), **reply.fields})
-        reply.finite = not says_null(text)
+        text, suspect = render_object({**identity(loaded), **reply.fields})
+        reply.finite = not suspect
         return Whole(text, JSON)
     arrays, scalars = split(reply.fields)
     headers = {_header(name): _text(value) for name, value in {**identity(loaded), **scalars}.items()}
@@ -48,7 +48,7 @@ def render(loaded: Loaded, reply: Reply, media: str) -> Response:
 
 def render_line(content: Mapping[str, Any]) -> bytes:
     """One line of an answer that streams."""
-    return render_object(content) + b"\n"
+    return render_object(content)[0] + b"\n"
 
 
 def split(fields: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

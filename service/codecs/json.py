@@ -107,20 +107,14 @@ def _path_of_repeated(value: Any) -> list[str]:
     return []
 
 
-def render_object(content: Mapping[str, Any]) -> bytes:
-    """The JSON text; arrays as nested lists, what is not finite as null and listed in `nonfinite`."""
+def render_object(content: Mapping[str, Any]) -> tuple[bytes, bool]:
+    """The JSON text; arrays as nested lists, what is not finite as null and listed in `nonfinite`. Whether that may be."""
     plain = {name: _plain(value) for name, value in content.items()}
     text = orjson.dumps(plain, option=_OPTIONS)
-    if says_null(text):
-        missing = [entry for name, value in content.items() for entry in _nonfinite(name, value)]
-        if missing:
-            text = orjson.dumps({**plain, "nonfinite": missing}, option=_OPTIONS)
-    return text
-
-
-def says_null(text: bytes) -> bool:
-    """Whether a JSON text may hold a null; what is not finite is one."""
-    return b"null" in text
+    if b"null" not in text:
+        return text, False
+    missing = [entry for name, value in content.items() for entry in _nonfinite(name, value)]
+    return (orjson.dumps({**plain, "nonfinite": missing}, option=_OPTIONS) if missing else text), True
 
 
 def count_nonfinite(array: np.ndarray) -> int:

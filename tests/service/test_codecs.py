@@ -207,8 +207,10 @@ def test_colons_in_texts_are_no_names(text: str) -> None:
 @given(st.lists(st.floats(width=32), max_size=5))
 @settings(deadline=None)
 def test_nonfinite_values_are_listed(values: list[float]) -> None:
-    content = json.loads(render_object({"a": np.array(values, np.float32), "b": {"z": np.array([1.5])}}))
+    text, suspect = render_object({"a": np.array(values, np.float32), "b": {"z": np.array([1.5])}})
+    content = json.loads(text)
     bad = [place for place, value in enumerate(values) if not np.isfinite(value)]
+    assert suspect == bool(bad)
     assert [entry["index"] for entry in content.get("nonfinite", [])] == [[place] for place in bad]
     assert [value is None for value in content["a"]] == [place in bad for place in range(len(values))]
     for value, back in zip(values, content["a"], strict=True):
