@@ -27,7 +27,7 @@ from service.pipeline import Pipeline
 from service.problems import Problem, internal
 
 Field = tuple[bytes, bytes]
-Write = Callable[[int, list[Field], bytes], None]
+Write = Callable[[int, list[Field], bytes | memoryview], None]
 
 _log = logging.getLogger("condflow.service")
 _VARYING = frozenset((b"content-length", b"x-request-id"))
@@ -53,13 +53,13 @@ class Lane:
     def __init__(self, gate: Gate, pipeline: Pipeline, metrics: Metrics) -> None:
         self._gate, self._pipeline, self._metrics = gate, pipeline, metrics
         self._operations = {f"/{name}".encode(): operation for name, operation in OPERATIONS.items()}
-        self._known: dict[tuple[bytes | Field, ...], Known | None] = {}
+        self._known: dict[tuple[bytes, tuple[Field, ...]], Known | None] = {}
 
     def known(self, target: bytes, fields: Sequence[Field]) -> Known | None:
         """What the head of a POST in HTTP/1.1 means; None where it goes the app's way."""
         if target not in self._operations:
             return None
-        key = (target, *[field for field in fields if field[0] not in _VARYING])
+        key = target, tuple([field for field in fields if field[0] not in _VARYING])
         if key not in self._known:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
@@ -104,6 +104,9 @@ class Lane:
             status = response.status_code
         except ClientDisconnect:
             record.cancelled = True
+        except Exception:  # of writing
+            _log.exception("request %s was not answered", record.request_id)
+            connection.abort()
         finally:
             self._metrics.finish(record, status)
             if record.lease is not None:

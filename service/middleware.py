@@ -80,5 +80,5 @@ def stamped(headers: Iterable[tuple[bytes, bytes]], record: RequestRecord) -> li
 
 def _timing(record: RequestRecord) -> bytes:
     total = perf_counter() - record.started
-    seconds = {"queue": 0.0, "compute": 0.0, **record.seconds, "total": total}
+    seconds: dict[str, float] = {"queue": 0.0, "compute": 0.0, **record.seconds, "total": total}  # type: ignore[dict-item]
     return ", ".join([f"{name};dur={1000 * value:.3f}" for name, value in seconds.items()]).encode()

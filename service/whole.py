@@ -98,7 +98,7 @@ class WholeProtocol(PipeliningProtocol):
         self.expect_100_continue = any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in headers
         )
-        self.headers = self.scope["headers"] = headers  # type: ignore[assignment]
+        self.headers = self.scope["headers"] = headers
         super().on_headers_complete()
 
 
@@ -120,7 +120,7 @@ class WholeCycle:
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
 
-    def write(self, status: int, fields: Sequence[Field], body: bytes) -> None:
+    def write(self, status: int, fields: Sequence[Field], body: bytes | memoryview) -> None:
         """The whole answer, unless the client has left. `fields` say how long the body is."""
         protocol = self._protocol
         if self.disconnected:

@@ -108,7 +108,7 @@ def _path_of_repeated(value: Any) -> list[str]:
 
 
 def render_object(content: Mapping[str, Any]) -> tuple[bytes, bool]:
-    """The JSON text; arrays as nested lists, what is not finite as null and listed in `nonfinite`. Whether that may be."""
+    """The JSON text and whether there may be values in it that are not finite: null, and listed in `nonfinite`."""
     plain = {name: _plain(value) for name, value in content.items()}
     text = orjson.dumps(plain, option=_OPTIONS)
     if b"null" not in text:

@@ -35,7 +35,7 @@ from service.requests import SampleRequest
 from service.settings import Limits
 
 _MAX_PIXELS = 2**26
-_seeds = Random()  # noqa: S311 - no secrets: they are answered
+_seeds = Random()
 _FLOAT64 = 2  # it takes twice the bytes of the float32 by which answers are measured
 
 
