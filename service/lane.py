@@ -1,14 +1,14 @@
 """The short way of a request that came whole: the same layers as the app's, without ASGI between them.
 
-What its head means is read once for all requests with the same head, as those of one client are: who may ask, what is
-asked, which media types. Only what differs from one to the next is left out of that: the length of the body, and the
-request's id. A head that is refused, or that needs more than one piece of answer, goes the app's way.
+What its head means is read once for all requests with the same head, to the byte, as those of one client are: who may
+ask, what is asked, which media types. A head that is refused, or that needs more than one piece of answer, goes the
+app's way.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
@@ -20,17 +20,16 @@ from service.exchange import Exchange, FieldsExchange
 from service.gate import Gate
 from service.keys import KeyRing
 from service.metrics import Metrics, RequestRecord
-from service.middleware import UNSENT, request_id, stamped
+from service.middleware import UNSENT, request_id
 from service.operations.base import Operation
 from service.operations.known import OPERATIONS
 from service.pipeline import Pipeline
 from service.problems import Problem, internal
 
 Field = tuple[bytes, bytes]
-Write = Callable[[int, list[Field], bytes | memoryview], None]
+Write = Callable[[Response, RequestRecord], None]
 
 _log = logging.getLogger("condflow.service")
-_VARYING = frozenset((b"content-length", b"x-request-id"))
 _CONNECTED = (b"connection", b"keep-alive")
 _SPECIAL = frozenset((b"connection", b"expect", b"transfer-encoding", b"upgrade"))
 _MOST_KNOWN = 256
@@ -40,6 +39,7 @@ _MOST_KNOWN = 256
 class Known:
     """What a head means. It holds while `ring` are the keys in force."""
 
+    fields: tuple[Field, ...]
     operation: Operation
     exchange: Exchange
     scope: Scope
@@ -53,25 +53,28 @@ class Lane:
     def __init__(self, gate: Gate, pipeline: Pipeline, metrics: Metrics) -> None:
         self._gate, self._pipeline, self._metrics = gate, pipeline, metrics
         self._operations = {f"/{name}".encode(): operation for name, operation in OPERATIONS.items()}
-        self._known: dict[tuple[bytes, tuple[Field, ...]], Known | None] = {}
+        self._known: dict[bytes, tuple[Known, int]] = {}
 
-    def known(self, target: bytes, fields: Sequence[Field]) -> Known | None:
-        """What the head of a POST in HTTP/1.1 means; None where it goes the app's way."""
-        if target not in self._operations:
+    def remember(self, head: bytes, known: Known, length: int) -> None:
+        """That these bytes, the empty line with them, are such a head, and how long the body is behind it."""
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[head] = known, length
+
+    def recall(self, head: bytes, length: int) -> Known | None:
+        """What such bytes mean with so long a body behind them; None where that is not known."""
+        known, expected = self._known.get(head, (None, -1))
+        if known is None or expected != length:
             return None
-        key = target, tuple([field for field in fields if field[0] not in _VARYING])
-        if key not in self._known:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[key] = self._read(target, list(fields))
-        known = self._known[key]
-        if known is not None and known.ring is not self._gate.keys.ring:
+        if known.ring is not self._gate.keys.ring:
             self._known.clear()
             return None
         return known
 
-    def _read(self, target: bytes, fields: list[Field]) -> Known | None:
-        if any(field[0] in _SPECIAL and (field[0], field[1].lower()) != _CONNECTED for field in fields):
+    def read(self, target: bytes, fields: list[Field]) -> Known | None:
+        """What the head of a POST in HTTP/1.1 means; None where it goes the app's way."""
+        special = [(name, value.lower()) for name, value in fields if name in _SPECIAL]
+        if target not in self._operations or special not in ([], [_CONNECTED]):
             return None
         record = RequestRecord("", dict(reversed(fields)))
         scope: Scope = {
@@ -89,18 +92,24 @@ class Lane:
             exchange = FieldsExchange(operation, Request(scope), self._pipeline.limits)
         except Problem:
             return None
-        return None if exchange.streams else Known(operation, exchange, scope, record, ring)
+        return None if exchange.streams else Known(tuple(fields), operation, exchange, scope, record, ring)
 
-    async def answer(
-        self, known: Known, fields: Sequence[Field], body: bytes, connection: Connection, write: Write
-    ) -> None:
+    async def answer(self, known: Known, body: bytes, connection: Connection, write: Write) -> None:
         """Answer one request, whose body is no longer than its exchange allows, by one call of `write`."""
-        record = RequestRecord(request_id(fields), known.record.headers)
+        record = RequestRecord(request_id(known.fields), known.record.headers)
         record.tenant = known.record.tenant
         status = UNSENT
         try:
-            response = await self._response(known, record, body, connection)
-            write(response.status_code, stamped(response.raw_headers, record), response.body)
+            try:
+                response = await self._pipeline.answer_whole(known.operation, known.exchange, body, record, connection)
+            except Problem as problem:
+                response = problem.response(known.scope)
+            except ClientDisconnect:
+                raise
+            except Exception:
+                _log.exception("request %s failed", record.request_id)
+                response = internal(record.request_id).response(known.scope)
+            write(response, record)
             status = response.status_code
         except ClientDisconnect:
             record.cancelled = True
@@ -111,14 +120,3 @@ class Lane:
             self._metrics.finish(record, status)
             if record.lease is not None:
                 record.lease.release()
-
-    async def _response(self, known: Known, record: RequestRecord, body: bytes, connection: Connection) -> Response:
-        try:
-            return await self._pipeline.answer_whole(known.operation, known.exchange, body, record, connection)
-        except Problem as problem:
-            return problem.response(known.scope)
-        except ClientDisconnect:
-            raise
-        except Exception:
-            _log.exception("request %s failed", record.request_id)
-            return internal(record.request_id).response(known.scope)

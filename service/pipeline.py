@@ -66,7 +66,7 @@ class Pipeline:
                     patience.until(deadline, lambda: deadline_passed(record.stage))
                     patience.watch()
                     record.seconds["parse"] += perf_counter() - started
-                    return await self._read_and_compute(operation, exchange, body, record, deadline)
+                    return await self._respond(operation, exchange, body, record, deadline)
         except Problem as problem:
             record.reason = problem.reason
             raise
@@ -82,34 +82,27 @@ class Pipeline:
                 with Patience(connection) as patience, Held(self._budget) as held:
                     held.grow(len(body))
                     patience.until(deadline, lambda: deadline_passed(record.stage))
-                    return await self._read_and_compute(operation, exchange, body, record, deadline)
+                    return await self._respond(operation, exchange, body, record, deadline)
         except Problem as problem:
             record.reason = problem.reason
             raise
 
-    async def _read_and_compute(
+    async def _respond(
         self, operation: Operation, exchange: Exchange, body: bytes, record: RequestRecord, deadline: float
     ) -> Response:
         started = perf_counter()
-        if len(body) > _INLINE_BYTES:
-            asked = await self._off_loop(partial(exchange.read, body))
-        else:
-            asked = exchange.read(body)
+        small = len(body) <= _INLINE_BYTES
+        asked = exchange.read(body) if small else await self._off_loop(partial(exchange.read, body))
         record.seconds["parse"] += perf_counter() - started
-        return await self._compute(operation, asked, body, record, deadline)
-
-    async def _compute(
-        self, operation: Operation, asked: Asked, body: bytes, record: RequestRecord, deadline: float
-    ) -> Response:
         lease = record.lease = await self._registry.lease(asked.model, asked.version, deadline)
         loaded = lease.loaded
         record.model, record.version = loaded.name, str(loaded.version)
         with _refusals():
             started = perf_counter()
-            if len(body) > _INLINE_BYTES:
-                question, plan = await self._off_loop(partial(self._plan, operation, asked, loaded))
-            else:
+            if small:
                 question, plan = self._plan(operation, asked, loaded)
+            else:
+                question, plan = await self._off_loop(partial(self._plan, operation, asked, loaded))
             record.seconds["parse"] += perf_counter() - started
             if isinstance(plan, StreamPlan):
                 return await self._begin(loaded, plan, body, record, deadline)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from service.lane import Lane
+from service.lane import Known, Lane
 from service.settings import Settings
 from service.whole import WholeProtocol
 from service.wire_refusals import long_head
@@ -57,6 +57,11 @@ class BoundedProtocol(WholeProtocol):
         """The head is there."""
         self._stop_clock()
         super().on_headers_complete()
+
+    def begin(self, known: Known, body: bytes) -> None:
+        """A whole request is there."""
+        self._stop_clock()
+        super().begin(known, body)
 
     def on_message_complete(self) -> None:
         """The next head may take its time again."""

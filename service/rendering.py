@@ -22,7 +22,12 @@ class Whole(Response):
 
     def __init__(self, body: bytes, media: str) -> None:
         self.body, self.status_code, self.background = body, 200, None
-        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", media.encode())]
+        self.media = media.encode()
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]
+        """How long it is, and what."""
+        return [(b"content-length", b"%d" % len(self.body)), (b"content-type", self.media)]
 
 
 def identity(loaded: Loaded) -> dict[str, Any]:

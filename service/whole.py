@@ -6,12 +6,18 @@ another one, goes the app's way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from starlette.responses import Response
+
 from service.cycle import CLOSE, head
-from service.lane import Field, Known, Lane
+from service.lane import Known, Lane
+from service.metrics import RequestRecord
+from service.middleware import stamped, usual_head
 from service.pipelining import PipeliningProtocol
+from service.rendering import Whole
+
+_END = b"\r\n\r\n"
 
 
 class WholeProtocol(PipeliningProtocol):
@@ -20,6 +26,20 @@ class WholeProtocol(PipeliningProtocol):
     lane: Lane
     _known: Known | None = None
     """What the head means of a request whose body is being parsed; None for one that goes the app's way."""
+    _read = b""
+    """What is being parsed, where that is the beginning of a request."""
+
+    def data_received(self, data: bytes) -> None:
+        """A request whose head is known by its bytes needs no parser."""
+        if self.part == "none" and self._free:
+            behind = data.find(_END) + len(_END)
+            known = self.lane.recall(data[:behind], len(data) - behind)
+            if known is not None:
+                self.begin(known, data[behind:])
+                return
+            self._read = data
+        super().data_received(data)
+        self._read = b""
 
     def on_message_begin(self) -> None:
         """A head begins; the scope is made when it is known that the app needs one."""
@@ -34,15 +54,9 @@ class WholeProtocol(PipeliningProtocol):
 
     def on_headers_complete(self) -> None:
         """Look whether the lane is free, and wants it."""
-        before, parser = self.cycle, self.parser
-        if (
-            (before is None or before.response_complete)
-            and not self.flow.write_paused
-            and parser.get_method() == b"POST"
-            and parser.get_http_version() == "1.1"
-            and not self.root_path
-        ):
-            self._known = self.lane.known(self.url, self.headers)
+        parser = self.parser
+        if self._free and parser.get_method() == b"POST" and parser.get_http_version() == "1.1":
+            self._known = self.lane.read(self.url, self.headers)
         if self._known is None:
             self._open()
         else:
@@ -62,9 +76,12 @@ class WholeProtocol(PipeliningProtocol):
         if known is not None:
             body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
             if len(body) <= known.exchange.limit.maximum:
+                head = self._read[: -len(body)]
+                if head.find(_END) + len(_END) == len(head):  # nothing else was read
+                    self.lane.remember(head, known, len(body))
                 self._known = None
                 self.part = "none"
-                self._begin(known, body)
+                self.begin(known, body)
                 return
             self._go_the_long_way()
         super().on_message_complete()
@@ -76,10 +93,18 @@ class WholeProtocol(PipeliningProtocol):
             self._go_the_long_way()
         self._known = None
 
-    def _begin(self, known: Known, body: bytes) -> None:
+    @property
+    def _free(self) -> bool:
+        """Whether a request may begin at once."""
+        idle = self.cycle is None or self.cycle.response_complete
+        return idle and not self.flow.write_paused and not self.flow.unparsed and self._refusal is None
+
+    def begin(self, known: Known, body: bytes) -> None:
+        """Answer a whole request."""
+        self._unset_keepalive_if_required()
         cycle = WholeCycle(self)
         self.cycle = self._answering = cycle  # type: ignore[assignment]
-        answer = self.lane.answer(known, self.headers, body, self._connection, cycle.write)
+        answer = self.lane.answer(known, body, self._connection, cycle.write)
         task = self.loop.create_task(answer)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -120,13 +145,18 @@ class WholeCycle:
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
 
-    def write(self, status: int, fields: Sequence[Field], body: bytes | memoryview) -> None:
-        """The whole answer, unless the client has left. `fields` say how long the body is."""
+    def write(self, response: Response, record: RequestRecord) -> None:
+        """The whole answer, unless the client has left."""
         protocol = self._protocol
         if self.disconnected:
             return
-        ends = () if self.keep_alive else (CLOSE,)
-        protocol.transport.write(head(status, (*protocol.server_state.default_headers, *fields, *ends)) + body)
+        begin = protocol.server_state.default_headers
+        if self.keep_alive and type(response) is Whole:
+            start = usual_head(begin, response, record)
+        else:
+            ends = () if self.keep_alive else (CLOSE,)
+            start = head(response.status_code, (*begin, *stamped(response.raw_headers, record), *ends))
+        protocol.transport.write(start + response.body)
         self.response_complete = True
         if not self.keep_alive:
             protocol.transport.close()
