@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from service.keys import new_key
 from service.lane import Lane
@@ -143,6 +145,29 @@ def test_a_request_behind_another_one_waits_its_turn(service: Running) -> None:
         connection.sendall(b"".join(head_of("/sample", body, JSON) + body for body in bodies))
         assert [json.loads(next_answer(stream)[2])["seed"] for _ in bodies] == [0, 1, 2, 3]
         assert 1 <= lane.count < 4
+
+
+@given(st.lists(st.sampled_from(range(len(CASES))), min_size=1, max_size=5), st.lists(st.integers(1, 2000), max_size=6))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_requests_cut_anywhere_are_answered_in_their_order(
+    service: Running, places: list[int], pieces: list[int]
+) -> None:
+    """Whichever way each of them goes, which is a matter of what comes together."""
+    requests, expected = [], []
+    for place in places:
+        target, content, fields = CASES[place]
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        head = head_of(target, body, {**JSON, **fields})
+        requests.append(head + body)
+        expected.append(asked(service, head, body, whole=False))
+    sent = b"".join(requests)
+    with connected(service) as (connection, _), connection.makefile("rb") as stream:
+        start = 0
+        for size in (*pieces, len(sent)):
+            connection.sendall(sent[start : start + size])
+            start += size
+        answers = [next_answer(stream) for _ in requests]
+    assert [(status, body) for status, _, body in answers] == [(status, body) for status, _, body in expected]
 
 
 def test_a_body_past_its_limit_is_refused_by_its_length(store_path: Path) -> None:
