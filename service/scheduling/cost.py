@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp, inf
 
 FORGET = 0.98
@@ -43,12 +43,14 @@ class Cost:
     _shortest: float = inf
     _cheapest: float = inf
     _last: tuple[int, float] = (0, inf)
+    _room: dict[float, int] = field(default_factory=dict)
 
     def observe(self, rows: int, seconds: float) -> None:
         """Learn from one call; a clock that went backwards or stood still teaches nothing."""
         if rows <= 0 or seconds < TICK:
             return
         self._weight = FORGET * self._weight + 1
+        self._room.clear()
         self._rows = FORGET * self._rows + rows
         self._seconds = FORGET * self._seconds + seconds
         self._rows_rows = FORGET * self._rows_rows + rows * rows
@@ -76,8 +78,10 @@ class Cost:
 
         So at least half of a call is useful work where `seconds` is no less than what any call costs.
         """
-        useful = max(seconds - self.per_call, min(seconds, self.per_call))
-        return max(1, int(useful / self.per_row + 1e-9))
+        if seconds not in self._room:  # asked for every job, and with few different `seconds`
+            useful = max(seconds - self.per_call, min(seconds, self.per_call))
+            self._room[seconds] = max(1, int(useful / self.per_row + 1e-9))
+        return self._room[seconds]
 
 
 @dataclass

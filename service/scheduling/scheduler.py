@@ -113,7 +113,8 @@ class Scheduler:
         """What so many rows of a kind take, in calls as long as they are made now."""
         cost = self.cost(kind)
         pace = self.pace.short if self._computed < self._short_until else self.pace.long
-        return cost.per_row * rows + cost.per_call * max(1.0, rows / min(cost.rows(pace), self._cap(kind)))
+        room = min(cost.rows(pace), self._cap(kind))
+        return cost.per_row * rows + cost.per_call * (rows / room if rows > room else 1.0)
 
     def delay(self, kind: Kind, rows: int) -> float:
         """Seconds until so many new rows would be done: every job ahead gets as much as these, or what it needs."""
@@ -247,7 +248,8 @@ class Scheduler:
         return max(cost.rows(self.pace.short / 2), with_leader) if small else inf
 
     def _cap(self, kind: Kind) -> int:
-        return min(self._most_rows.get(kind, self.pace.most_rows), self.pace.most_rows)
+        most = self.pace.most_rows
+        return min(self._most_rows.get(kind, most), most) if self._most_rows else most
 
     def _charge(self, batch: Batch, seconds: float) -> None:
         """Charge the tenants for their rows of a call, and of their jobs those that wait for more."""
