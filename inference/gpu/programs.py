@@ -49,6 +49,10 @@ class Programs:
         lane: where they run.
         buckets: by operation.
         fusion: the compiler to try, or None.
+
+    Attributes:
+        nbytes: device memory of the fixed buffers, and of what was captured. Written by who captures or releases;
+            whoever reads it waits for nobody.
     """
 
     def __init__(
@@ -63,17 +67,14 @@ class Programs:
         self.buckets = buckets
         self._lock = threading.Lock()
         self._made: dict[Key, Program] = {}
-        self._nbytes: int | None = None
         inward, outward = fields.most_bytes({name: own.largest for name, own in buckets.items()}, RUNS[-1])
         self._fixed = lane.fixed(inward), lane.fixed(outward)
+        with lane.lock:
+            self._measure()
 
-    @property
-    def nbytes(self) -> int:
-        """Device memory of the fixed buffers, and of what was captured."""
-        known = self._nbytes
-        if known is None:
-            known = self._nbytes = sum(buffer.numel() for buffer in self._fixed) + self._lane.pool_bytes
-        return known
+    def _measure(self) -> None:
+        """Look at what programs take. The lane's lock is held: none of them is being captured meanwhile."""
+        self.nbytes = sum(buffer.numel() for buffer in self._fixed) + self._lane.pool_bytes
 
     def slices(self, operation: Operation, values: list[Column]) -> Iterator[tuple[int, int, Key]]:
         """(start, stop, key) of each program call of a batch, in order."""
@@ -101,7 +102,7 @@ class Programs:
                 if granted:
                     with self._lane.lock:
                         program.capture()
-                    self._nbytes = None
+                        self._measure()
         return program
 
     def prepare(self, seconds: float = WARM_SECONDS) -> None:
@@ -121,6 +122,8 @@ class Programs:
             if fusion is None or not fusion.has_time:
                 break
             self._fuse(key, fusion)
+        with self._lane.lock:
+            self._measure()
 
     def failed(self, key: Key, error: EngineError) -> None:
         """After a call failed: where memory ran out, halve the operation's rows and release what can be made again."""
@@ -128,6 +131,8 @@ class Programs:
             self.buckets[key.operation].shrink(key.bucket)
             self.forget()
             self._lane.release()
+            with self._lane.lock:
+                self._measure()
 
     def forget(self) -> None:
         """Free what was captured; calls in progress end well."""
@@ -135,7 +140,6 @@ class Programs:
             self._lane.settle()
             for program in self._made.values():
                 program.forget()
-            self._nbytes = None
 
     def _commonest_first(self) -> Iterator[Key]:
         """By rank of the batch size; the largest also with its noise told, which is how long draws come."""
@@ -162,7 +166,6 @@ class Programs:
             raise
         with self._lock:
             self._made[key] = program
-            self._nbytes = None
         return True
 
     def _fuse(self, key: Key, fusion: Fusion) -> None:
@@ -180,7 +183,6 @@ class Programs:
             return
         with self._lock:
             self._made[key] = fused if better else plain
-            self._nbytes = None
 
     def _make(self, key: Key, fusion: Fusion | None = None) -> Program:
         feeders = self._fields.feeders(key.operation, key.bucket, key.runs)
