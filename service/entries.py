@@ -24,7 +24,7 @@ class Entry:
         load_s: seconds that its last load took.
         users: requests that hold it.
         retired: nobody asks for it any more; it is closed after its last user.
-        leaving: it makes room for another one after its last user; new requests wait.
+        leaving: it makes room for another one after its last user, or is being closed; new requests wait.
         since: when it came, or was last let stay.
     """
 

@@ -87,8 +87,10 @@ class Loads:
         try:
             async with self._one_load:
                 entry = self._entries.get(key)
-                if entry is not None and entry.open:  # it was asked to leave, and has been let stay
-                    return entry
+                if entry is not None:
+                    await self._residents.gone(entry)
+                    if entry.open:  # it was asked to leave, and has been let stay
+                        return entry
                 started = perf_counter()
                 try:
                     manifest = entry.manifest if entry else await asyncio.to_thread(self._store.resolve, name, version)
@@ -118,14 +120,14 @@ class Loads:
                 break
             except EngineOutOfMemory as error:
                 forget_frames(error)  # of what was built until then
-                if not self._residents.relieve():
+                if not await self._residents.relieve():
                     raise
         seconds, needed = perf_counter() - started, loaded.engine.bytes
         try:
             if needed > expected:
                 await self._residents.make_room(needed, ROOM_S)
         except BaseException:
-            loaded.close()
+            await asyncio.to_thread(loaded.close)
             raise
         return loaded, needed, seconds
 
@@ -161,7 +163,10 @@ class Loads:
         detail = f"model {key[0]!r} version {key[1]} does not load; {why}"
         return unavailable("unloadable", detail, failure.again - monotonic())
 
-    def cancel(self) -> None:
+    async def close(self) -> None:
         """Give up what is being loaded."""
-        for task in list(self._tasks.values()):
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

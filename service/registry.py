@@ -241,13 +241,10 @@ class Registry:
         return next((entry.manifest for entry in named), None)
 
     async def close(self) -> None:
-        """Close every version."""
-        self._loads.cancel()
-        for entry in self._entries.values():
-            entry.retired = True
-            if entry.loaded is not None:
-                entry.loaded.close()
+        """Close every version; returns when all are closed."""
+        await self._loads.close()
         self._entries.clear()
+        await self._residents.close()
 
 
 def _by_model(keys: Iterable[Key]) -> dict[str, list[int]]:
