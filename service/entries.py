@@ -20,7 +20,7 @@ class Entry:
     Attributes:
         loaded: None while it is off the device.
         digest: of the manifest.
-        bytes: what it takes there.
+        load_bytes: what its last load took of the device's memory, and its next one is expected to.
         load_s: seconds that its last load took.
         users: requests that hold it.
         retired: nobody asks for it any more; it is closed after its last user.
@@ -31,7 +31,7 @@ class Entry:
     manifest: Manifest
     digest: str
     loaded: Loaded | None
-    bytes: int = 0
+    load_bytes: int = 0
     load_s: float = 0.0
     users: int = 0
     retired: bool = False
@@ -43,6 +43,11 @@ class Entry:
     def key(self) -> Key:
         """Name and number."""
         return self.manifest.name, self.manifest.version
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of the device's memory now: programs made since its load count, until they are given up."""
+        return 0 if self.loaded is None else self.loaded.engine.bytes
 
     @property
     def open(self) -> bool:

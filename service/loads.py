@@ -111,7 +111,7 @@ class Loads:
     async def _bring(self, manifest: Manifest, entry: Entry | None) -> tuple[Loaded, int, float]:
         """The version, the bytes and the seconds it took. Raises NoRoom, NeverFits and what loading raises."""
         weights = manifest.file(_WEIGHTS)
-        expected = entry.bytes if entry is not None else weights.size if weights is not None else 0
+        expected = entry.load_bytes if entry is not None else weights.size if weights is not None else 0
         await self._residents.make_room(expected, ROOM_S)
         while True:
             started = perf_counter()
@@ -135,7 +135,7 @@ class Loads:
         entry = self._entries.get(key)
         if entry is None or entry.loaded is not None:
             entry = self._entries[key] = Entry(loaded.manifest, loaded.digest, loaded)
-        entry.loaded, entry.bytes, entry.load_s = loaded, needed, seconds
+        entry.loaded, entry.load_bytes, entry.load_s = loaded, needed, seconds
         entry.since = entry.last_used = monotonic()
         self._residents.add(entry)
         return entry

@@ -71,8 +71,6 @@ class Residents:
     def settle(self, entry: Entry) -> None:
         """Nobody uses it at the moment: begin to close it if it is to go."""
         self._changed.set()
-        if entry.loaded is not None:  # programs that were made since it came count too
-            entry.bytes = max(entry.bytes, entry.loaded.engine.bytes)
         if not entry.users and (entry.retired or entry.leaving):
             self._dismiss(entry)
 
