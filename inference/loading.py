@@ -73,6 +73,10 @@ class Placement:
     fuse_seconds: float = 0.0
     rests: bool = False
 
+    def on_device(self, manifest: Manifest) -> bool:
+        """Whether a version is computed on `device`, and not on the CPU instead."""
+        return self.device == "cpu" or manifest.file(ARCHITECTURE) is not None
+
 
 def load(
     store: Store,
@@ -125,7 +129,7 @@ def load_version(
         tensors[operation] = check_graph(graphs[operation], path, operation, signature, weights)
     prior_sample = _prior_sample(manifest, files)
     probe = read_tensors(_need(files, manifest.probe.path), manifest.probe.path)
-    if place.device == "cpu" or ARCHITECTURE not in files:
+    if place.device == "cpu" or not place.on_device(manifest):
         try:
             engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, place.threads, rests=place.rests)
         except EngineOutOfMemory:

@@ -20,6 +20,7 @@ class Entry:
     Attributes:
         loaded: None while it is off the device.
         digest: of the manifest.
+        on_device: whether it is computed on the service's device: what was brought as graphs is not on a card.
         load_bytes: what its last load took of the device's memory, and its next one is expected to.
         load_s: seconds that its last load took.
         users: requests that hold it.
@@ -31,6 +32,7 @@ class Entry:
     manifest: Manifest
     digest: str
     loaded: Loaded | None
+    on_device: bool
     load_bytes: int = 0
     load_s: float = 0.0
     users: int = 0
@@ -47,7 +49,7 @@ class Entry:
     @property
     def bytes(self) -> int:
         """What it takes of the device's memory now: programs made since its load count, until they are given up."""
-        return 0 if self.loaded is None else self.loaded.engine.bytes
+        return self.loaded.engine.bytes if self.loaded is not None and self.on_device else 0
 
     @property
     def open(self) -> bool:

@@ -40,7 +40,7 @@ class Closing:
 
 
 class Residents:
-    """Counts what is on the device. Used from one event loop.
+    """Counts what the versions that are loaded take of the device's memory. Used from one event loop.
 
     Versions are closed in threads: on a card that may wait for a neighbour's capture. One that is being closed counts
     until it is.
@@ -122,7 +122,7 @@ class Residents:
         False where there is none.
         """
         if not self._closing:
-            idle = [entry for entry in self._there if entry.open and not entry.users]
+            idle = [entry for entry in self._there if entry.open and entry.on_device and not entry.users]
             if not idle:
                 return False
             self._leave(min(idle, key=lambda entry: entry.last_used))
@@ -168,7 +168,7 @@ class Residents:
         return [
             Resident(entry, entry.bytes, entry.users, entry.last_used, entry.since, entry.load_s)
             for entry in self._there
-            if entry.open
+            if entry.open and entry.on_device
         ]
 
     async def _change(self, seconds: float) -> None:
