@@ -26,6 +26,7 @@ from inference.gpu.fusion import Function, Fusion
 from inference.gpu.lanes import HostLane, Lane, Slot
 from inference.gpu.outcomes import outcome
 from inference.gpu.programs import Programs, empty
+from inference.repeated import Repeated
 from model_store.manifest import Precision
 from model_store.signature import LabelCondition, Operation, Signature
 
@@ -174,6 +175,8 @@ class TorchEngine(ArrayEngine):
     def _check_labels(self, operation: Operation, feed: Inputs) -> None:
         """On a card, a label that is no class would not raise but take the device down."""
         labels = feed.get("condition")
+        if isinstance(labels, Repeated):
+            labels = labels.values
         if self._classes is None or not isinstance(labels, np.ndarray) or not len(labels):
             return
         if labels.min() < 0 or labels.max() >= self._classes:

@@ -12,7 +12,7 @@ from time import monotonic
 import numpy as np
 
 from inference.drawing import ALIGNMENT
-from inference.drawn import Column, Drawn
+from inference.drawn import Column
 from inference.engine import EngineError, EngineLost, EngineOutOfMemory
 from inference.gpu.buckets import Buckets, warm_order
 from inference.gpu.fields import Fields
@@ -20,9 +20,10 @@ from inference.gpu.fusion import Function, Fusion, worth_it
 from inference.gpu.lanes import Lane
 from inference.gpu.outcomes import outcome
 from inference.gpu.program import Program, fed
+from inference.told import Told
 from model_store.signature import Operation
 
-RUNS = (16, 256)  # sizes of the table that tells which numbers to draw; calls of more runs are cut into several
+RUNS = (16, 256)  # sizes of the tables that tell what rows are; calls of more runs are cut into several
 WARM_SECONDS = 10.0
 
 _log = logging.getLogger("condflow.inference")
@@ -83,7 +84,7 @@ class Programs:
             stop = min(rows, start + self.buckets[operation].largest)
             stop, runs = _within(values, start, stop, RUNS[-1])
             table = RUNS[0] if runs <= RUNS[0] else RUNS[-1]
-            told = tuple(table if isinstance(value, Drawn) else 0 for value in values)
+            told = tuple(table if isinstance(value, Told) else 0 for value in values)
             yield start, stop, Key(operation, self.buckets[operation].of(stop - start), told)
             start = stop
 
@@ -204,7 +205,7 @@ def _within(values: list[Column], start: int, stop: int, most: int) -> tuple[int
 
     Where runs cut rows off, so many stay as are a multiple of `ALIGNMENT`: a row keeps its place modulo it.
     """
-    told = [value for value in values if isinstance(value, Drawn)]
+    told = [value for value in values if isinstance(value, Told)]
     reached = min((value.row_after(start, most) for value in told), default=stop)
     if reached < stop:
         stop = start + (max((reached - start) // ALIGNMENT * ALIGNMENT, 0) or reached - start)
