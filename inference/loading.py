@@ -189,9 +189,10 @@ def _check_precision(manifest: Manifest, place: Placement) -> None:
         raise EngineError(f"precision {precision}: the CPU engine computes in float32")
     missing = set(manifest.signature.operations) - set(manifest.precision_errors.get(precision, {}))
     if missing:
+        name, version = manifest.name, manifest.version
         raise EngineError(
-            f"precision {precision}: the export of {manifest.name} version {manifest.version} did not record what it "
-            f"does to {', '.join(sorted(missing))}; publish it anew, or serve it in float32"
+            f"precision {precision}: the export of {name} version {version} did not record what it does to "
+            f"{', '.join(sorted(missing))}; `python -m training precision {name}` does, or serve it in float32"
         )
 
 
