@@ -77,6 +77,10 @@ class Placement:
         """Whether a version is computed on `device`, and not on the CPU instead."""
         return self.device == "cpu" or manifest.file(ARCHITECTURE) is not None
 
+    def precision_of(self, manifest: Manifest) -> Precision:
+        """How the products of a version are computed."""
+        return self.precision if self.on_device(manifest) else "float32"
+
 
 def load(
     store: Store,
@@ -140,7 +144,7 @@ def load_version(
         engine = _torch_engine(signature, files[ARCHITECTURE], weights, place)
     try:
         for operation in signature.operations:
-            _check_probe(engine, operation, probe, manifest, place.precision)
+            _check_probe(engine, operation, probe, manifest, place.precision_of(manifest))
     except BaseException:
         engine.close()
         raise
@@ -182,7 +186,7 @@ def _torch_engine(signature: Signature, architecture: bytes, weights: Tensors, p
 
 
 def _check_precision(manifest: Manifest, place: Placement) -> None:
-    precision = place.precision
+    precision = place.precision_of(manifest)
     if precision == "float32":
         return
     if place.device == "cpu":
