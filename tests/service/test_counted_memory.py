@@ -6,7 +6,6 @@ import asyncio
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from inference.engine import EngineOutOfMemory
 from inference.loaded import Loaded
@@ -17,23 +16,16 @@ from service.metrics import Metrics
 from service.registry import Registry
 from tests.inference.exported import exported, manifest_of
 from tests.service.harness import PATIENCE_S
+from tests.service.standing_in import StandIn
 from tests.service.test_residency import BYTES, EVICTIONS, NAMES, RESIDENT, ask, check, resident, serving, store
 
 __all__ = ["store"]
 
 
-class Elastic:
-    """An engine that says how much it takes."""
+class Elastic(StandIn):
+    """An engine that is told how much it takes."""
 
-    def __init__(self, registry: Registry, name: str) -> None:
-        loaded = registry._entries[(name, 1)].loaded
-        assert loaded is not None
-        self.engine: Any = loaded.engine
-        self.bytes = self.engine.bytes
-        object.__setattr__(loaded, "engine", self)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.engine, name)
+    bytes = BYTES
 
 
 def test_memory_that_an_engine_took_and_gave_back_counts_no_more(store: Store) -> None:

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import pytest
 
@@ -22,31 +21,26 @@ from service.metrics import Metrics
 from service.registry import Registry
 from tests.inference.handmade import numbered
 from tests.service.harness import PATIENCE_S, running, until
+from tests.service.standing_in import StandIn
 from tests.service.test_residency import BYTES, EVICTIONS, FLOATS, NAMES, RESIDENT, ask, check, resident, serving, store
 from tests.service.versions import publish
 
 __all__ = ["store"]
 
 
-class Reluctant:
+class Reluctant(StandIn):
     """An engine that closes when it is let."""
 
     def __init__(self, registry: Registry, name: str) -> None:
-        loaded = registry._entries[(name, 1)].loaded
-        assert loaded is not None
-        self.engine: Any = loaded.engine
+        super().__init__(registry, name)
         self.entered, self.leave = threading.Event(), threading.Event()
         self.closes = 0
-        object.__setattr__(loaded, "engine", self)
 
     def close(self) -> None:
         self.closes += 1
         self.entered.set()
         assert self.leave.wait(PATIENCE_S)
         self.engine.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.engine, name)
 
 
 @pytest.fixture
