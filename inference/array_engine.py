@@ -7,9 +7,11 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from inference.drawn import Column, Drawn
+from inference.drawn import Column
 from inference.engine import Arrays, EngineError, Inputs
+from inference.repeated import Repeated
 from inference.shapes import input_dtype, input_shape, output_shape
+from inference.told import Told
 from model_store.signature import Operation, Signature
 
 
@@ -18,8 +20,6 @@ class ArrayEngine(ABC):
 
     device: str
     draws = False
-    bytes: int = 0
-    """What it takes of the device's memory between two runs."""
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
@@ -31,9 +31,18 @@ class ArrayEngine(ABC):
             for operation in signature.operations
         }
 
+    @property
+    def bytes(self) -> int:
+        """What it takes of the device's memory between two runs; readable while others run it."""
+        return self._held()
+
+    def _held(self) -> int:
+        """See `bytes`, whose name is a type's in signatures."""
+        return 0
+
     @abstractmethod
     def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
-        """The outputs in the signature's order. A `Drawn` is in `feed` only where the class `draws`.
+        """The outputs in the signature's order. What is told is in `feed` only where the class `draws`.
 
         Raises EngineError and its subclasses.
         """
@@ -79,10 +88,12 @@ class ArrayEngine(ABC):
         feed: dict[str, Column] = {}
         for name, (shape, dtype) in columns.items():
             column = inputs[name]
-            if not isinstance(column, Drawn):
-                column = np.ascontiguousarray(column, dtype=dtype)
-            elif not self.draws:
+            if isinstance(column, Told) and not self.draws:
                 column = column.numbers()
+            if isinstance(column, Repeated):
+                column = column.astype(dtype)
+            elif not isinstance(column, Told):
+                column = np.ascontiguousarray(column, dtype=dtype)
             if column.shape[1:] != shape:
                 raise EngineError(f"{operation}: input {name} has rows of shape {column.shape[1:]}, expected {shape}")
             feed[name] = column

@@ -10,6 +10,7 @@ import numpy as np
 
 from inference import fields
 from inference.errors import FieldError
+from inference.repeated import Repeated
 from model_store.signature import ConditionSpec, ImageCondition, LabelCondition, NoCondition, VectorCondition
 
 Rank = Literal["one", "many", "either"]
@@ -50,6 +51,16 @@ class Conditions:
         if stop - start == 1 and self.array is not None and len(self.array) == 1:
             return {"condition": self.array}
         return self.of_rows(np.arange(start, stop))
+
+    def told(self, start: int, stop: int) -> dict[str, Repeated]:
+        """The same, told by run; start < stop."""
+        if self.array is None:
+            return {}
+        if len(self.array) == 1:
+            return {"condition": Repeated(self.array, np.array([stop - start]))}
+        bounds = np.arange((start + self.first) // self.each, (stop + self.first - 1) // self.each + 2)
+        rows = np.clip(bounds * self.each - self.first, start, stop)
+        return {"condition": Repeated(self.array[bounds[0] : bounds[-1]], np.diff(rows))}
 
 
 def conditions(

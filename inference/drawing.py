@@ -57,7 +57,7 @@ class Drawing:
 
     @property
     def told(self) -> bool:
-        """Whether the engine is told which numbers to draw, instead of given them.
+        """Whether the engine is told which numbers to draw, and which conditions rows have, instead of given them.
 
         By the whole request alone: two generators make the same words, but one normal in a thousand millions may round
         to another side, and a row's noise is not to depend on its neighbours or on how it was cut.
@@ -190,7 +190,8 @@ class DecodeWork:
             if work._drawing.keep_latent:
                 for name, numbers_of in inputs.items():
                     work.latent[name][start:stop] = numbers_of
-            inputs.update(work._drawing.read.of_run(work._first + start, work._first + stop))
+            read, first, last = work._drawing.read, work._first + start, work._first + stop
+            inputs.update(read.told(first, last) if work._told else read.of_run(first, last))
         return list(found)
 
     def accept(self, start: int, stop: int, outputs: Arrays) -> None:

@@ -13,13 +13,15 @@ from functools import cached_property
 import numpy as np
 
 from inference.noise import NoiseSource, Run, draw_together
+from inference.repeated import Repeated
+from inference.told import Told
 from model_store.signature import Part
 
 SEED, PURPOSE_AND_PLACE, STREAM, START, STOP = range(5)
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class Drawn(Told):
     """`scale_j` times the numbers of indices [start_j, stop_j) of a stream, for run after run j: float32 rows.
 
     Args:
@@ -54,52 +56,24 @@ class Drawn:
         runs, scale = [column.runs for column in columns], [column.scale for column in columns]
         return Drawn(columns[0].part, np.concatenate(runs), np.concatenate(scale))
 
-    def __len__(self) -> int:
-        return int(self.ends[-1])
-
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Rows of each run, int64 (R,)."""
+        """See Told."""
         lengths: np.ndarray = self.runs[:, STOP] - self.runs[:, START]
         return lengths
 
-    @cached_property
-    def ends(self) -> np.ndarray:
-        """The row behind each run, int64 (R,)."""
-        return np.cumsum(self.lengths)
-
-    def runs_met(self, start: int, stop: int) -> int:
-        """How many runs a slice of these rows, at least one, reaches over."""
-        first, last = np.searchsorted(self.ends, (start, stop - 1), "right")
-        return int(last - first) + 1
-
-    def row_after(self, start: int, runs: int) -> int:
-        """The row behind the next so many runs, the one that row `start` lies in among them."""
-        first = int(np.searchsorted(self.ends, start, "right"))
-        return int(self.ends[min(first + runs, len(self.runs)) - 1])
-
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array it stands for: (rows, *part shape)."""
+        """See Told."""
         return (len(self), *self.part.shape)
 
     def __getitem__(self, rows: slice) -> Drawn:
-        """Rows [start, stop). A run that is not met is left out, but one of no rows stays where no row is asked."""
-        start, stop, step = rows.indices(len(self))
-        if step != 1:
-            raise ValueError(f"expected rows one after the other, got a step of {step}")
-        near = slice(0, 1)
-        if stop > start:
-            first, last = np.searchsorted(self.ends, start, "right"), np.searchsorted(self.ends, stop, "left")
-            near = slice(int(first), int(last) + 1)
-        lengths, runs = self.lengths[near], self.runs[near].copy()
-        begins = self.ends[near] - lengths
-        from_row = np.clip(start - begins, 0, lengths)
-        to_row = np.clip(stop - begins, from_row, lengths)
+        """See Told."""
+        places, from_row, to_row = self.cut(rows)
+        runs = self.runs[places]
         runs[:, STOP] = runs[:, START] + to_row
         runs[:, START] += from_row
-        met = (to_row > from_row) | (stop <= start)
-        return Drawn(self.part, runs[met], self.scale[near][met])
+        return Drawn(self.part, runs, self.scale[places])
 
     def extended(self, front: int, back: int) -> Drawn:
         """So many rows more before and after it, whatever they are; no more runs than needed."""
@@ -126,15 +100,16 @@ class Drawn:
         return numbers
 
 
-Column = np.ndarray | Drawn
-"""What an engine takes for one of its inputs: rows, or which numbers they are."""
+Column = np.ndarray | Drawn | Repeated
+"""What an engine takes for one of its inputs: rows, or what says which rows they are."""
 
 
 def joined(columns: Sequence[Column]) -> Column:
     """One after the other. Raises TypeError where some are told and some given."""
-    told = [column for column in columns if isinstance(column, Drawn)]
-    if not told:
+    drawn = [column for column in columns if isinstance(column, Drawn)]
+    repeated = [column for column in columns if isinstance(column, Repeated)]
+    if not (drawn or repeated):
         return np.concatenate(columns)  # type: ignore[arg-type]
-    if len(told) < len(columns):
+    if len(columns) not in (len(drawn), len(repeated)):
         raise TypeError("expected columns that are all told, or all given")
-    return Drawn.joined(told)
+    return Drawn.joined(drawn) if drawn else Repeated.joined(repeated)

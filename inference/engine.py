@@ -48,6 +48,7 @@ class Engine(Protocol):
     def draws(self) -> bool:
         """Whether it takes a `Drawn`, of any number of runs, in the place of a part of the noise, and draws it itself.
 
+        And a `Repeated` in the place of the condition, which it repeats itself.
         It computes rows of one kind in one call: a column is all told or all given. One that does not is given arrays.
         """
         ...

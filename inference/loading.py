@@ -73,6 +73,14 @@ class Placement:
     fuse_seconds: float = 0.0
     rests: bool = False
 
+    def on_device(self, manifest: Manifest) -> bool:
+        """Whether a version is computed on `device`, and not on the CPU instead."""
+        return self.device == "cpu" or manifest.file(ARCHITECTURE) is not None
+
+    def precision_of(self, manifest: Manifest) -> Precision:
+        """How the products of a version are computed."""
+        return self.precision if self.on_device(manifest) else "float32"
+
 
 def load(
     store: Store,
@@ -125,7 +133,7 @@ def load_version(
         tensors[operation] = check_graph(graphs[operation], path, operation, signature, weights)
     prior_sample = _prior_sample(manifest, files)
     probe = read_tensors(_need(files, manifest.probe.path), manifest.probe.path)
-    if place.device == "cpu" or ARCHITECTURE not in files:
+    if place.device == "cpu" or not place.on_device(manifest):
         try:
             engine: ArrayEngine = OnnxEngine(signature, graphs, tensors, place.threads, rests=place.rests)
         except EngineOutOfMemory:
@@ -136,7 +144,7 @@ def load_version(
         engine = _torch_engine(signature, files[ARCHITECTURE], weights, place)
     try:
         for operation in signature.operations:
-            _check_probe(engine, operation, probe, manifest, place.precision)
+            _check_probe(engine, operation, probe, manifest, place.precision_of(manifest))
     except BaseException:
         engine.close()
         raise
@@ -178,16 +186,17 @@ def _torch_engine(signature: Signature, architecture: bytes, weights: Tensors, p
 
 
 def _check_precision(manifest: Manifest, place: Placement) -> None:
-    precision = place.precision
+    precision = place.precision_of(manifest)
     if precision == "float32":
         return
     if place.device == "cpu":
         raise EngineError(f"precision {precision}: the CPU engine computes in float32")
     missing = set(manifest.signature.operations) - set(manifest.precision_errors.get(precision, {}))
     if missing:
+        name, version = manifest.name, manifest.version
         raise EngineError(
-            f"precision {precision}: the export of {manifest.name} version {manifest.version} did not record what it "
-            f"does to {', '.join(sorted(missing))}; publish it anew, or serve it in float32"
+            f"precision {precision}: the export of {name} version {version} did not record what it does to "
+            f"{', '.join(sorted(missing))}; `python -m training precision {name}` does, or serve it in float32"
         )
 
 

@@ -51,7 +51,7 @@ class OnnxEngine(ArrayEngine):
         self._sessions = {operation: _session(*source, threads) for operation, source in sources.items()}
         self._sources = sources if rests else {}
         self._changing = threading.Lock()
-        self.bytes = sum(array.nbytes for _, tensors in sources.values() for array in tensors.values())  # none rests
+        self._weight_bytes = sum(array.nbytes for _, tensors in sources.values() for array in tensors.values())
 
     def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """One run of the operation's session."""
@@ -85,6 +85,10 @@ class OnnxEngine(ArrayEngine):
         """Drop the sessions. Idempotent; a run in progress ends well."""
         with self._changing:
             self._sessions, self._sources = {}, {}
+
+    def _held(self) -> int:
+        """As if none rested."""
+        return self._weight_bytes
 
     def _keep(self, sessions: dict[Operation, onnxruntime.InferenceSession]) -> None:
         self._sessions = sessions

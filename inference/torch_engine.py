@@ -26,6 +26,7 @@ from inference.gpu.fusion import Function, Fusion
 from inference.gpu.lanes import HostLane, Lane, Slot
 from inference.gpu.outcomes import outcome
 from inference.gpu.programs import Programs, empty
+from inference.repeated import Repeated
 from model_store.manifest import Precision
 from model_store.signature import LabelCondition, Operation, Signature
 
@@ -110,15 +111,12 @@ class TorchEngine(ArrayEngine):
         for slot in self._slots:
             self._free.put(slot)
         self._weight_bytes = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
-        self._measure(programs)
         condition = signature.condition
         self._classes = len(condition.classes) if isinstance(condition, LabelCondition) else None
 
     def warm_up(self) -> None:
         """Capture the commonest programs, and fuse those that it makes faster, in bounded time. Raises EngineError."""
-        programs = self._running()
-        programs.prepare()
-        self._measure(programs)
+        self._running().prepare()
 
     def compute(self, operation: Operation, feed: Inputs) -> Sequence[np.ndarray]:
         """The batch in slices, each padded to a bucket. Raises EngineError and its subclasses."""
@@ -139,12 +137,11 @@ class TorchEngine(ArrayEngine):
             finally:
                 self._free.put(slot)
             programs.buckets[operation].went_well(key.bucket)
-        self._measure(programs)
         return outputs
 
     def close(self) -> None:
         """Drop the model. Idempotent; a run in progress ends well."""
-        programs, self._programs, self._slots, self.bytes = self._programs, None, [], 0
+        programs, self._programs, self._slots = self._programs, None, []
         if programs is None:
             return
         with self._lane.lock:
@@ -160,9 +157,12 @@ class TorchEngine(ArrayEngine):
             except RuntimeError as error:
                 self._lost = isinstance(outcome(error, "closing"), EngineLost)
 
-    def _measure(self, programs: Programs) -> None:
-        """`bytes`: what the version takes on its device, that is weights, fixed buffers, captured programs, slots."""
-        self.bytes = self._weight_bytes + programs.nbytes + sum(slot.nbytes for slot in self._slots)
+    def _held(self) -> int:
+        """Weights, fixed buffers, captured programs, slots; nothing once it is closed."""
+        programs = self._programs
+        if programs is None:
+            return 0
+        return self._weight_bytes + programs.nbytes + sum(slot.nbytes for slot in self._slots)
 
     def _running(self) -> Programs:
         programs = self._programs
@@ -175,6 +175,8 @@ class TorchEngine(ArrayEngine):
     def _check_labels(self, operation: Operation, feed: Inputs) -> None:
         """On a card, a label that is no class would not raise but take the device down."""
         labels = feed.get("condition")
+        if isinstance(labels, Repeated):
+            labels = labels.values
         if self._classes is None or not isinstance(labels, np.ndarray) or not len(labels):
             return
         if labels.min() < 0 or labels.max() >= self._classes:

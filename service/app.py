@@ -163,7 +163,15 @@ def _parts(settings: Settings) -> Parts:
 
     budget = memory_budget(settings.device_memory, device, _free_memory)
     registry = Registry(
-        store, settings.store, load, metrics, settings.loaded_versions, settings.load_wait_s, budget, driver.lose
+        store,
+        settings.store,
+        load,
+        metrics,
+        settings.loaded_versions,
+        settings.load_wait_s,
+        budget,
+        driver.lose,
+        placement.on_device,
     )
     admission = Admission(
         settings.concurrent_requests, settings.queue_rows, settings.drain_s, lambda: driver.backlog, settings.streams

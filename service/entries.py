@@ -20,18 +20,20 @@ class Entry:
     Attributes:
         loaded: None while it is off the device.
         digest: of the manifest.
-        bytes: what it takes there.
+        on_device: whether it is computed on the service's device: what was brought as graphs is not on a card.
+        load_bytes: what its last load took of the device's memory, and its next one is expected to.
         load_s: seconds that its last load took.
         users: requests that hold it.
         retired: nobody asks for it any more; it is closed after its last user.
-        leaving: it makes room for another one after its last user; new requests wait.
+        leaving: it makes room for another one after its last user, or is being closed; new requests wait.
         since: when it came, or was last let stay.
     """
 
     manifest: Manifest
     digest: str
     loaded: Loaded | None
-    bytes: int = 0
+    on_device: bool
+    load_bytes: int = 0
     load_s: float = 0.0
     users: int = 0
     retired: bool = False
@@ -43,6 +45,11 @@ class Entry:
     def key(self) -> Key:
         """Name and number."""
         return self.manifest.name, self.manifest.version
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of the device's memory now: programs made since its load count, until they are given up."""
+        return self.loaded.engine.bytes if self.loaded is not None and self.on_device else 0
 
     @property
     def open(self) -> bool:

@@ -44,6 +44,7 @@ class Loads:
         entries: the versions that were loaded, by name and number.
         residents: makes room for them.
         lose: told that the device is gone for good.
+        on_device: whether a version is computed on the device, whose memory it then takes.
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class Loads:
         entries: dict[Key, Entry],
         residents: Residents,
         lose: Callable[[], None],
+        on_device: Callable[[Manifest], bool],
     ) -> None:
         self.load = load
         self.failures: dict[Key, Failure] = {}
         self._store, self._metrics, self._entries, self._residents = store, metrics, entries, residents
-        self._lose = lose
+        self._lose, self._on_device = lose, on_device
         self._tasks: dict[Key, asyncio.Task[Entry | None]] = {}
         self._one_load = asyncio.Semaphore(1)
         self._mean_s = 1.0
@@ -87,8 +89,10 @@ class Loads:
         try:
             async with self._one_load:
                 entry = self._entries.get(key)
-                if entry is not None and entry.open:  # it was asked to leave, and has been let stay
-                    return entry
+                if entry is not None:
+                    await self._residents.gone(entry)
+                    if entry.open:  # it was asked to leave, and has been let stay
+                        return entry
                 started = perf_counter()
                 try:
                     manifest = entry.manifest if entry else await asyncio.to_thread(self._store.resolve, name, version)
@@ -108,8 +112,7 @@ class Loads:
 
     async def _bring(self, manifest: Manifest, entry: Entry | None) -> tuple[Loaded, int, float]:
         """The version, the bytes and the seconds it took. Raises NoRoom, NeverFits and what loading raises."""
-        weights = manifest.file(_WEIGHTS)
-        expected = entry.bytes if entry is not None else weights.size if weights is not None else 0
+        expected = self._expected(manifest) if entry is None else entry.load_bytes
         await self._residents.make_room(expected, ROOM_S)
         while True:
             started = perf_counter()
@@ -118,22 +121,28 @@ class Loads:
                 break
             except EngineOutOfMemory as error:
                 forget_frames(error)  # of what was built until then
-                if not self._residents.relieve():
+                if not await self._residents.relieve():
                     raise
-        seconds, needed = perf_counter() - started, loaded.engine.bytes
+        seconds = perf_counter() - started
+        needed = loaded.engine.bytes if self._on_device(manifest) else 0
         try:
             if needed > expected:
                 await self._residents.make_room(needed, ROOM_S)
         except BaseException:
-            loaded.close()
+            await asyncio.to_thread(loaded.close)
             raise
         return loaded, needed, seconds
+
+    def _expected(self, manifest: Manifest) -> int:
+        """Bytes that a first load takes of the device's memory, at the least."""
+        weights = manifest.file(_WEIGHTS)
+        return weights.size if weights is not None and self._on_device(manifest) else 0
 
     def _keep(self, key: Key, loaded: Loaded, needed: int, seconds: float) -> Entry:
         entry = self._entries.get(key)
         if entry is None or entry.loaded is not None:
-            entry = self._entries[key] = Entry(loaded.manifest, loaded.digest, loaded)
-        entry.loaded, entry.bytes, entry.load_s = loaded, needed, seconds
+            entry = self._entries[key] = Entry(loaded.manifest, loaded.digest, loaded, self._on_device(loaded.manifest))
+        entry.loaded, entry.load_bytes, entry.load_s = loaded, needed, seconds
         entry.since = entry.last_used = monotonic()
         self._residents.add(entry)
         return entry
@@ -161,7 +170,10 @@ class Loads:
         detail = f"model {key[0]!r} version {key[1]} does not load; {why}"
         return unavailable("unloadable", detail, failure.again - monotonic())
 
-    def cancel(self) -> None:
+    async def close(self) -> None:
         """Give up what is being loaded."""
-        for task in list(self._tasks.values()):
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

@@ -40,6 +40,7 @@ class Registry:
         wait_s: how long a request waits for a version that was never loaded.
         budget: bytes of the device's memory for all versions; None for any number.
         lose: told that the device is gone for good.
+        on_device: whether a version is computed on the device, whose memory it then takes.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Registry:
         wait_s: float,
         budget: int | None = None,
         lose: Callable[[], None] = lambda: None,
+        on_device: Callable[[Manifest], bool] = lambda manifest: True,
     ) -> None:
         self.store = store
         self._root = root
@@ -63,7 +65,7 @@ class Registry:
         self._entries: dict[Key, Entry] = {}
         self._served: dict[str, dict[str | None, int]] = {}
         self._residents = Residents(budget, metrics, self._closed)
-        self._loads = Loads(store, load, metrics, self._entries, self._residents, lose)
+        self._loads = Loads(store, load, metrics, self._entries, self._residents, lose, on_device)
         self._turn = asyncio.Lock()
 
     @property
@@ -241,13 +243,10 @@ class Registry:
         return next((entry.manifest for entry in named), None)
 
     async def close(self) -> None:
-        """Close every version."""
-        self._loads.cancel()
-        for entry in self._entries.values():
-            entry.retired = True
-            if entry.loaded is not None:
-                entry.loaded.close()
+        """Close every version; returns when all are closed."""
+        await self._loads.close()
         self._entries.clear()
+        await self._residents.close()
 
 
 def _by_model(keys: Iterable[Key]) -> dict[str, list[int]]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 
+from inference.loaded import Loaded
 from service.entries import Entry
 from service.eviction import TURN, Resident, choose, next_due
 from service.metrics import Metrics
+
+_log = logging.getLogger("condflow.service")
 
 
 class NeverFits(Exception):
@@ -26,8 +31,19 @@ class NoRoom(Exception):
     """The versions in use left no room for another one in time."""
 
 
+@dataclass(frozen=True)
+class Closing:
+    """A version whose last user is over; `bytes` are free when `task` is done."""
+
+    bytes: int
+    task: asyncio.Task[None]
+
+
 class Residents:
-    """Counts what is on the device. Used from one event loop.
+    """Counts what the versions that are loaded take of the device's memory. Used from one event loop.
+
+    Versions are closed in threads: on a card that may wait for a neighbour's capture. One that is being closed counts
+    until it is.
 
     Args:
         budget: bytes that all versions together may take; None for any number.
@@ -39,32 +55,38 @@ class Residents:
         self.budget = budget
         self._metrics, self._closed = metrics, closed
         self._there: dict[Entry, None] = {}
+        self._closing: dict[Entry, Closing] = {}
         self._changed = asyncio.Event()
 
     @property
     def bytes(self) -> int:
         """What all versions on the device take, those that are leaving too."""
-        return sum(entry.bytes for entry in self._there)
+        there = sum(entry.bytes for entry in self._there)
+        return there + sum(closing.bytes for closing in self._closing.values())
 
     def add(self, entry: Entry) -> None:
         """It is on the device from now on."""
         self._there[entry] = None
 
     def settle(self, entry: Entry) -> None:
-        """Nobody uses it at the moment: close it if it is to go."""
+        """Nobody uses it at the moment: begin to close it if it is to go."""
         self._changed.set()
-        if entry.loaded is not None:  # programs that were made since it came count too
-            entry.bytes = max(entry.bytes, entry.loaded.engine.bytes)
-        if entry.users or not (entry.retired or entry.leaving):
-            return
-        if entry.loaded is not None:
-            entry.loaded.close()
-        if not entry.retired:
-            self._metrics.evictions.inc()
-        entry.loaded, entry.leaving = None, False
-        self._there.pop(entry, None)
-        if entry.retired:
-            self._closed(entry)
+        if not entry.users and (entry.retired or entry.leaving):
+            self._dismiss(entry)
+
+    async def gone(self, entry: Entry) -> None:
+        """Return when its close is over, if one has begun."""
+        closing = self._closing.get(entry)
+        if closing is not None:
+            await asyncio.wait([closing.task])
+
+    async def close(self) -> None:
+        """Retire all, used or not, and return when they are closed, those too that were closing anyway."""
+        for entry in list(self._there):
+            entry.retired = True
+            self._dismiss(entry)
+        if self._closing:
+            await asyncio.wait([closing.task for closing in self._closing.values()])
 
     async def make_room(self, needed: int, patience_s: float) -> None:
         """Return when `needed` more bytes fit: others were put off the device, after their last users.
@@ -85,8 +107,6 @@ class Residents:
             while (missing := self.bytes + needed - self.budget) > 0:
                 now = monotonic()
                 self._ask_to_leave(missing, now)
-                if self.bytes + needed <= self.budget:
-                    return
                 if now >= end:
                     raise NoRoom
                 await self._change(min(end - now, next_due(self._residents(), now) or end - now))
@@ -96,17 +116,22 @@ class Residents:
                 if entry.leaving:
                     entry.leaving, entry.since = False, now + TURN * (now - begun)
 
-    def relieve(self) -> bool:
-        """Put the least recently used version that is idle off the device; False where there is none."""
-        idle = [entry for entry in self._there if entry.open and not entry.users]
-        if not idle:
-            return False
-        self._leave(min(idle, key=lambda entry: entry.last_used))
+    async def relieve(self) -> bool:
+        """Return when a version is off the device: one that is closing, or the least recently used that is idle.
+
+        False where there is none.
+        """
+        if not self._closing:
+            idle = [entry for entry in self._there if entry.open and entry.on_device and not entry.users]
+            if not idle:
+                return False
+            self._leave(min(idle, key=lambda entry: entry.last_used))
+        await asyncio.wait([closing.task for closing in self._closing.values()], return_when=asyncio.FIRST_COMPLETED)
         return True
 
     def _ask_to_leave(self, missing: int, now: float) -> None:
         """Choose who shall go, unless those that go anyway suffice."""
-        coming = sum(entry.bytes for entry in self._there if not entry.open)
+        coming = self.bytes - sum(entry.bytes for entry in self._there if entry.open)
         if coming < missing:
             for entry in choose(self._residents(), missing - coming, now):
                 self._leave(entry)
@@ -115,11 +140,35 @@ class Residents:
         entry.leaving = True
         self.settle(entry)
 
+    def _dismiss(self, entry: Entry) -> None:
+        """Begin to close it, unless that has begun, or is over."""
+        if entry in self._there and entry.loaded is not None:
+            if not entry.retired:
+                self._metrics.evictions.inc()
+            entry.leaving = True
+            del self._there[entry]
+            task = asyncio.create_task(self._close(entry, entry.loaded), name=f"condflow-close-{entry.key[0]}")
+            self._closing[entry] = Closing(entry.bytes, task)
+        elif entry.retired and entry not in self._closing:
+            self._closed(entry)
+
+    async def _close(self, entry: Entry, loaded: Loaded) -> None:
+        try:
+            await asyncio.to_thread(loaded.close)
+        except Exception:
+            _log.exception("closing %s version %d failed", *entry.key)
+        finally:
+            entry.loaded, entry.leaving = None, False
+            del self._closing[entry]
+            self._changed.set()
+            if entry.retired:
+                self._closed(entry)
+
     def _residents(self) -> list[Resident[Entry]]:
         return [
             Resident(entry, entry.bytes, entry.users, entry.last_used, entry.since, entry.load_s)
             for entry in self._there
-            if entry.open
+            if entry.open and entry.on_device
         ]
 
     async def _change(self, seconds: float) -> None:

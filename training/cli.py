@@ -186,6 +186,34 @@ def _evaluate(
         console.print(f"card and pictures are in {output}")
 
 
+@app.command()
+def precision(
+    reference: Annotated[str, typer.Argument(metavar="NAME[@V]", help="A version: NAME, NAME@3 or NAME@champion")],
+    store: Folder = Path("models"),
+) -> None:
+    """Publish a version again with what TF32 and bf16 do to its answers, without which a card serves it in float32."""
+    with _refusals():
+        _precision(reference, store)
+
+
+def _precision(reference: str, store_path: Path) -> None:
+    from inference.engine import EngineError
+    from inference.errors import LoadError
+    from model_store import Store
+    from training.precision_record import record_precisions
+
+    store = Store.open(store_path)
+    name, _, version = reference.partition("@")
+    try:
+        manifest = record_precisions(store, store.resolve(name, version or None))
+    except (LoadError, EngineError) as error:
+        raise TrainingError(f"{reference}: {error}") from error
+    for of, errors in manifest.precision_errors.items():
+        worst = max(error.max_rel for error in errors.values())
+        console.print(f"{of}: off by at most {worst:.1%} of the largest answer")
+    console.print(f"published [bold]{manifest.name}@{manifest.version}[/] ({manifest.digest[:12]}) into {store_path}")
+
+
 @app.command("list")
 def list_recipes() -> None:
     """The recipes that come with the package."""

@@ -77,8 +77,7 @@ def export(
             weights.add(proto)
         content, graphs = weights.finish(protos)
 
-        reference = copy.deepcopy(model).double()
-        whole = functions(reference) | functions(reference, embedded=False)
+        whole = _in_float64(model)
         sessions = {name: session_of(graphs[name], content) for name in exported}
         errors: dict[str, GraphError] = {}
         probe: Arrays = {}
@@ -97,6 +96,12 @@ def export(
     }
     count = sum(parameter.numel() for parameter in model.parameters())
     return Export(files, errors, lowered, _tolerances(probe, errors), count)
+
+
+def measure_lowered(model: Model, *, seed: int = 0) -> dict[Lowered, dict[str, GraphError]]:
+    """What lower precisions do to the answers of `model` (in evaluation mode) to its own samples."""
+    examples = _Examples(model, None, None, seed)
+    return precision_errors(model, _exact(model, _in_float64(model), examples, max(BATCH_SIZES)))
 
 
 def session_of(graph: bytes, weights: bytes) -> onnxruntime.InferenceSession:
@@ -174,6 +179,12 @@ def _expected(function: Function, inputs: tuple[Tensor, ...]) -> Arrays:
     outputs = function(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in inputs))
     tensors = outputs if isinstance(outputs, tuple) else (outputs,)
     return {name: tensor.numpy() for name, tensor in zip(function.outputs, tensors, strict=True)}
+
+
+def _in_float64(model: Model) -> Mapping[Operation, Function]:
+    """The functions of a copy of `model`, those that take an embedding from x on."""
+    reference = copy.deepcopy(model).double()
+    return functions(reference) | functions(reference, embedded=False)
 
 
 def _exact(

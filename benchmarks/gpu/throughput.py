@@ -22,6 +22,7 @@ from inference.drawn import Column, Drawn
 from inference.engine import EngineOutOfMemory
 from inference.loaded import Loaded
 from inference.noise import SAMPLING, NoiseSource
+from inference.repeated import Repeated
 from model_store import Store
 from model_store.manifest import Precision
 from model_store.signature import Part
@@ -58,9 +59,12 @@ def _calls(
     for operation in loaded.signature.operations:
         for drawn in (False, True) if operation == "decode" and loaded.engine.draws else (False,):
             for batch in (2**e for e in exponents):
-                inputs: dict[str, Column] = dict(feed(loaded.signature, operation, batch))
-                if drawn:
+                given = feed(loaded.signature, operation, batch)
+                inputs: dict[str, Column] = dict(given)
+                if drawn:  # as large samples of one condition are
                     inputs |= {part.name: _told(part, batch) for part in loaded.signature.latent}
+                if drawn and "condition" in given:
+                    inputs["condition"] = Repeated(given["condition"][:1], np.array([batch]))
                 row: Row = {"operation": f"{operation}, drawn there" if drawn else operation, "rows": batch}
                 try:
                     outputs = loaded.engine.run(operation, inputs)
@@ -75,5 +79,5 @@ def _calls(
 
 
 def _told(part: Part, rows: int) -> Drawn:
-    """Latents that the engine is told to draw itself, as it is for large samples."""
+    """Latents that the engine is told to draw itself."""
     return Drawn.of(NoiseSource(7, SAMPLING, 0, part), [(0, 0, rows)], 1.0)

@@ -8,8 +8,8 @@ import numpy as np
 
 from inference.device_noise import DeviceNoise
 from inference.gpu.buckets import Buckets, ladder
-from inference.gpu.feeders import ArrayFeeder, DrawnFeeder, Feeder
-from inference.gpu.packing import Field, Packing
+from inference.gpu.feeders import ArrayFeeder, DrawnFeeder, Feeder, RepeatedFeeder
+from inference.gpu.packing import Field, Packing, aligned
 from inference.shapes import input_dtype, input_shape, output_shape
 from model_store.signature import Operation, Part, Signature
 
@@ -50,14 +50,20 @@ class Fields:
 
     def told(self, operation: Operation, runs: int) -> tuple[int, ...]:
         """`runs` for each input that may be told, 0 for the others."""
-        return tuple(runs if name in self._parts else 0 for name in self._signature.inputs(operation))
+        tellable = {"condition", *self._parts}
+        return tuple(runs if name in tellable else 0 for name in self._signature.inputs(operation))
 
     def feeders(self, operation: Operation, rows: int, runs: tuple[int, ...]) -> list[Feeder]:
-        """One for each input: drawn from a table of so many runs, or given where that is 0."""
-        return [
-            DrawnFeeder(self._parts[field.name], rows, size, self._noise) if size else ArrayFeeder(field)
-            for field, size in zip(self.inputs(operation, rows), runs, strict=True)
-        ]
+        """One for each input: told by a table of so many runs, or given where that is 0."""
+        return [self._feeder(field, size) for field, size in zip(self.inputs(operation, rows), runs, strict=True)]
+
+    def _feeder(self, field: Field, runs: int) -> Feeder:
+        rows, part = field.shape[0], self._parts.get(field.name)
+        if not runs:
+            return ArrayFeeder(field)
+        if part is not None:
+            return DrawnFeeder(part, rows, runs, self._noise)
+        return RepeatedFeeder(field, min(runs, rows))
 
     def buckets(self, operation: Operation, most_rows: int, fixed_rows: int) -> Buckets:
         """Up to `most_rows`, or to the rows that `MOST_BYTES` hold; with `fixed_rows` that one alone."""
@@ -70,9 +76,9 @@ class Fields:
         """Bytes of the inputs, and of the outputs, of the largest program of so many rows and runs."""
         inward = outward = 0
         for operation, most in rows.items():
-            given = tuple(0 for _ in self._signature.inputs(operation))
-            for told in (given, self.told(operation, runs)):
-                packed = Packing(feeder.field for feeder in self.feeders(operation, most, told))
-                inward = max(inward, packed.size)
+            told = self.told(operation, runs)
+            given = tuple(0 for _ in told)
+            ways = zip(self.feeders(operation, most, given), self.feeders(operation, most, told), strict=True)
+            inward = max(inward, sum(aligned(max(Packing(feeder.fields).size for feeder in way)) for way in ways))
             outward = max(outward, Packing(self.outputs(operation, most)).size)
         return inward, outward

@@ -38,7 +38,7 @@ class Packing:
         self.places: list[tuple[int, int]] = []
         self.size = 0
         for field in self.fields:
-            start = -(-self.size // ALIGNMENT) * ALIGNMENT
+            start = aligned(self.size)
             self.size = start + field.nbytes
             self.places.append((start, self.size))
 
@@ -48,3 +48,8 @@ class Packing:
             block[start:end].view(field.dtype).reshape(field.shape)
             for field, (start, end) in zip(self.fields, self.places, strict=True)
         ]
+
+
+def aligned(size: int) -> int:
+    """The next multiple of `ALIGNMENT`."""
+    return -(-size // ALIGNMENT) * ALIGNMENT

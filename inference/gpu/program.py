@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ class Program:
     ) -> None:
         self.name, self.fused = name, fused
         self._function, self._feeders, self._lane, self._most = function, tuple(feeders), lane, levels - 1
-        self.inward, self.outward = Packing(feeder.field for feeder in feeders), Packing(outputs)
+        self.inward = Packing(field for feeder in feeders for field in feeder.fields)
+        self.outward = Packing(outputs)
         self._fixed_in, self._fixed_out = fixed[0][: self.inward.size], fixed[1][: self.outward.size]
         self._inputs, self._outputs = tensors(self.inward, fixed[0]), tensors(self.outward, fixed[1])
         self._replay: Step | None = None
@@ -80,8 +82,9 @@ class Program:
     def run(self, slot: Slot, values: Sequence[Any], into: Sequence[np.ndarray]) -> None:
         """The rows of `values`, one for each feeder and at most a bucket of them, to the outputs `into`."""
         self._lane.reserve(slot, self.inward.size, self.outward.size)
-        for target, feeder, value in zip(self.inward.arrays(slot.inward.numpy()), self._feeders, values, strict=True):
-            feeder.write(target, value)
+        arrays = iter(self.inward.arrays(slot.inward.numpy()))
+        for feeder, value in zip(self._feeders, values, strict=True):
+            feeder.write([next(arrays) for _ in feeder.fields], value)
         self._lane.exchange(slot, self._fixed_in, self._fixed_out, self.call)
         for result, array in zip(into, self.outward.arrays(slot.outward.numpy()), strict=True):
             result[:] = array[: len(result)]
@@ -110,8 +113,11 @@ class Program:
 def fed(function: Function, feeders: Sequence[Feeder]) -> Function:
     """`function` of the tensors that the feeders make: of the fields, as they lie on the device."""
 
+    ends = list(accumulate((len(feeder.fields) for feeder in feeders), initial=0))
+    own = [slice(first, last) for first, last in pairwise(ends)]
+
     def of_fields(*raw: Tensor) -> Tensor | tuple[Tensor, ...]:
-        return function(*[feeder.tensor(tensor) for feeder, tensor in zip(feeders, raw, strict=True)])
+        return function(*[feeder.tensor(raw[fields]) for feeder, fields in zip(feeders, own, strict=True)])
 
     of_fields.__code__ = of_fields.__code__.replace()  # torch's compiler makes a few variants of a code object at most
     return of_fields

@@ -12,7 +12,7 @@ from time import monotonic
 import numpy as np
 
 from inference.drawing import ALIGNMENT
-from inference.drawn import Column, Drawn
+from inference.drawn import Column
 from inference.engine import EngineError, EngineLost, EngineOutOfMemory
 from inference.gpu.buckets import Buckets, warm_order
 from inference.gpu.fields import Fields
@@ -20,9 +20,10 @@ from inference.gpu.fusion import Function, Fusion, worth_it
 from inference.gpu.lanes import Lane
 from inference.gpu.outcomes import outcome
 from inference.gpu.program import Program, fed
+from inference.told import Told
 from model_store.signature import Operation
 
-RUNS = (16, 256)  # sizes of the table that tells which numbers to draw; calls of more runs are cut into several
+RUNS = (16, 256)  # sizes of the tables that tell what rows are; calls of more runs are cut into several
 WARM_SECONDS = 10.0
 
 _log = logging.getLogger("condflow.inference")
@@ -49,6 +50,10 @@ class Programs:
         lane: where they run.
         buckets: by operation.
         fusion: the compiler to try, or None.
+
+    Attributes:
+        nbytes: device memory of the fixed buffers, and of what was captured. Written by who captures or releases;
+            whoever reads it waits for nobody.
     """
 
     def __init__(
@@ -63,17 +68,14 @@ class Programs:
         self.buckets = buckets
         self._lock = threading.Lock()
         self._made: dict[Key, Program] = {}
-        self._nbytes: int | None = None
         inward, outward = fields.most_bytes({name: own.largest for name, own in buckets.items()}, RUNS[-1])
         self._fixed = lane.fixed(inward), lane.fixed(outward)
+        with lane.lock:
+            self._measure()
 
-    @property
-    def nbytes(self) -> int:
-        """Device memory of the fixed buffers, and of what was captured."""
-        known = self._nbytes
-        if known is None:
-            known = self._nbytes = sum(buffer.numel() for buffer in self._fixed) + self._lane.pool_bytes
-        return known
+    def _measure(self) -> None:
+        """Look at what programs take. The lane's lock is held: none of them is being captured meanwhile."""
+        self.nbytes = sum(buffer.numel() for buffer in self._fixed) + self._lane.pool_bytes
 
     def slices(self, operation: Operation, values: list[Column]) -> Iterator[tuple[int, int, Key]]:
         """(start, stop, key) of each program call of a batch, in order."""
@@ -82,7 +84,7 @@ class Programs:
             stop = min(rows, start + self.buckets[operation].largest)
             stop, runs = _within(values, start, stop, RUNS[-1])
             table = RUNS[0] if runs <= RUNS[0] else RUNS[-1]
-            told = tuple(table if isinstance(value, Drawn) else 0 for value in values)
+            told = tuple(table if isinstance(value, Told) else 0 for value in values)
             yield start, stop, Key(operation, self.buckets[operation].of(stop - start), told)
             start = stop
 
@@ -101,7 +103,7 @@ class Programs:
                 if granted:
                     with self._lane.lock:
                         program.capture()
-                    self._nbytes = None
+                        self._measure()
         return program
 
     def prepare(self, seconds: float = WARM_SECONDS) -> None:
@@ -121,6 +123,8 @@ class Programs:
             if fusion is None or not fusion.has_time:
                 break
             self._fuse(key, fusion)
+        with self._lane.lock:
+            self._measure()
 
     def failed(self, key: Key, error: EngineError) -> None:
         """After a call failed: where memory ran out, halve the operation's rows and release what can be made again."""
@@ -128,6 +132,8 @@ class Programs:
             self.buckets[key.operation].shrink(key.bucket)
             self.forget()
             self._lane.release()
+            with self._lane.lock:
+                self._measure()
 
     def forget(self) -> None:
         """Free what was captured; calls in progress end well."""
@@ -135,7 +141,6 @@ class Programs:
             self._lane.settle()
             for program in self._made.values():
                 program.forget()
-            self._nbytes = None
 
     def _commonest_first(self) -> Iterator[Key]:
         """By rank of the batch size; the largest also with its noise told, which is how long draws come."""
@@ -162,7 +167,6 @@ class Programs:
             raise
         with self._lock:
             self._made[key] = program
-            self._nbytes = None
         return True
 
     def _fuse(self, key: Key, fusion: Fusion) -> None:
@@ -180,7 +184,6 @@ class Programs:
             return
         with self._lock:
             self._made[key] = fused if better else plain
-            self._nbytes = None
 
     def _make(self, key: Key, fusion: Fusion | None = None) -> Program:
         feeders = self._fields.feeders(key.operation, key.bucket, key.runs)
@@ -202,7 +205,7 @@ def _within(values: list[Column], start: int, stop: int, most: int) -> tuple[int
 
     Where runs cut rows off, so many stay as are a multiple of `ALIGNMENT`: a row keeps its place modulo it.
     """
-    told = [value for value in values if isinstance(value, Drawn)]
+    told = [value for value in values if isinstance(value, Told)]
     reached = min((value.row_after(start, most) for value in told), default=stop)
     if reached < stop:
         stop = start + (max((reached - start) // ALIGNMENT * ALIGNMENT, 0) or reached - start)

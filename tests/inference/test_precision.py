@@ -13,7 +13,9 @@ from inference.errors import ProbeFailed
 from inference.gpu.precision import float32_products
 from inference.loaded import Loaded
 from inference.loading import Placement, load_version
+from inference.shapes import zeros
 from model_store.manifest import GraphError, Precision
+from tests.inference import handmade
 from tests.inference.exported import exported, inputs, manifest_of, onnx_engine
 
 NAME = "coupling-label"
@@ -50,6 +52,16 @@ def test_a_precision_without_a_record_is_refused(precision: Precision) -> None:
     with pytest.raises(EngineError, match="does to decode;"):
         partly = {name: error for name, error in some.items() if name != "decode"}
         load(precision, precision_errors={precision: partly})
+
+
+def test_brought_graphs_are_computed_in_float32_whatever_the_card_is_asked_for() -> None:
+    """On the CPU, where nothing else is to be had."""
+    brought = handmade.labels()
+    plain = brought.load().engine
+    files = brought.files()
+    loaded = load_version(brought.manifest(files), files, placement=Placement("cuda", precision="bf16"))
+    feed = zeros(brought.signature, "decode", 3)
+    np.testing.assert_array_equal(loaded.engine.run("decode", feed)["x"], plain.run("decode", feed)["x"])
 
 
 def test_the_cpu_engine_has_one_precision() -> None:

@@ -27,7 +27,7 @@ def run(*arguments: object, **environment: str) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200", **environment})
 
 
-@pytest.mark.parametrize("command", [(), ("fit",), ("evaluate",), ("list",), ("show",)])
+@pytest.mark.parametrize("command", [(), ("fit",), ("evaluate",), ("precision",), ("list",), ("show",)])
 def test_help(command: tuple[str, ...]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0 and "Usage" in result.output

@@ -15,6 +15,7 @@ from training.evaluation.section import Section
 
 _SERVICE = "http://127.0.0.1:8000"
 _MOST_NUMBERS = 64
+_ORIGIN = "## Where it came from"
 
 
 def card(
@@ -43,10 +44,16 @@ def card(
         "follows is of the test split, and of its own seed.",
         *(block for section in sections for block in _section(section)),
         *(("## What it learned from", *learned_from) if learned_from else ()),
-        "## Where it came from",
+        _ORIGIN,
         _origin(manifest),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def with_origin(text: str, manifest: Manifest) -> str:
+    """A card whose last section, where the version came from, is that of `manifest`."""
+    before = text.rpartition(_ORIGIN)[0] or f"{text}\n"
+    return f"{before}{_ORIGIN}\n\n{_origin(manifest)}\n"
 
 
 def _summary(manifest: Manifest) -> str:

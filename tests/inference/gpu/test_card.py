@@ -10,6 +10,7 @@ import torch
 
 from inference.engine import EngineError, EngineOutOfMemory
 from inference.gpu.fusion import Fusion
+from inference.repeated import Repeated
 from inference.torch_engine import TorchEngine
 from tests.inference.exported import NAMES, exported, inputs, onnx_engine, torch_engine
 
@@ -131,6 +132,18 @@ def test_a_label_that_is_none_does_not_take_the_device_down() -> None:
     with pytest.raises(EngineError, match="labels from 0 to 2"):
         engine.run("decode", {**feed, "condition": np.array([0, 3])})
     engine.run("decode", feed)
+    engine.close()
+
+
+@pytest.mark.parametrize("name", ["coupling-label", "coupling-image"])
+def test_conditions_that_are_told_are_those_that_are_given(name: str) -> None:
+    """Captured once, replayed with other conditions and other runs."""
+    engine = torch_engine(name, device="cuda")
+    for seed, counts in enumerate(([300], [1, 299], [100, 150, 50], [10] * 30)):
+        feed = inputs(engine.signature, "decode", 300, seed)
+        told = Repeated(feed["condition"][: len(counts)], np.array(counts))
+        wanted = engine.run("decode", {**feed, "condition": told.numbers()})["x"]
+        np.testing.assert_array_equal(engine.run("decode", {**feed, "condition": told})["x"], wanted)
     engine.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -203,6 +204,92 @@ def test_forgotten_programs_are_captured_again() -> None:
     for _ in range(2):
         run(made, lane)
     assert lane.captures == 2
+
+
+class Pool(Recorder):
+    """Each capture takes a byte, and while one is under way the device does not say what its pool has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.leave = threading.Event(), threading.Event()
+        self.leave.set()
+        self.taken, self.capturing = 0, False
+        self.while_read: Callable[[], None] | None = None
+
+    def capture(self, step: Step, inward: Tensor) -> Step:
+        """See Lane."""
+        self.capturing = True
+        self.entered.set()
+        assert self.leave.wait(60)
+        made = super().capture(step, inward)
+        self.taken, self.capturing = self.taken + 1, False
+        return made
+
+    @property
+    def pool_bytes(self) -> int:
+        """See Lane; `while_read` happens between the look and the answer."""
+        assert not self.capturing
+        found, meanwhile = self.taken, self.while_read
+        if meanwhile is not None:
+            self.while_read = None
+            apart(meanwhile).join()
+        return found
+
+
+def apart(call: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread
+
+
+def test_what_a_version_takes_is_known_while_a_program_is_captured() -> None:
+    """As it was before, without a look at what is being changed."""
+    lane = Pool()
+    made = programs(lane)
+    before = made.nbytes
+    for rows in (1, 2):
+        run(made, lane, rows)
+    run(made, lane, 1)
+    lane.entered.clear()
+    lane.leave.clear()
+    second = apart(lambda: run(made, lane, 2))
+    assert lane.entered.wait(60)
+    found: list[int] = []
+    try:
+        apart(lambda: found.append(made.nbytes)).join()
+    finally:
+        lane.leave.set()
+        second.join()
+    assert found == [before + 1]
+    assert made.nbytes == before + 2
+
+
+def test_a_program_captured_while_another_thread_reads_counts_from_then_on() -> None:
+    lane = Pool()
+    made = programs(lane)
+    before = made.nbytes
+    for rows in (1, 1, 2):
+        run(made, lane, rows)
+    lane.while_read = lambda: run(made, lane, 2)
+    assert made.nbytes in (before + 1, before + 2)
+    lane.while_read = None
+    run(made, lane, 2)
+    assert (made.nbytes, lane.captures) == (before + 2, 2)
+
+
+def test_what_is_released_counts_no_more() -> None:
+    lane = Pool()
+    made = programs(lane)
+    before = made.nbytes
+    made.prepare(600.0)
+    assert made.nbytes == before + lane.captures
+
+    def release() -> None:
+        lane.taken = 0
+
+    lane.release = release  # type: ignore[method-assign]
+    made.failed(Key("decode", 8, (0,)), EngineOutOfMemory("no room"))
+    assert made.nbytes == before
 
 
 @pytest.mark.parametrize(("plain", "fused", "kept"), [(1.0, 0.5, True), (1.0, 0.99, False), (1.0, 2.0, False)])
