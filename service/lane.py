@@ -20,7 +20,7 @@ from service.exchange import Exchange, FieldsExchange
 from service.gate import Gate
 from service.keys import KeyRing
 from service.metrics import Metrics, RequestRecord
-from service.middleware import UNSENT, request_id
+from service.middleware import UNSENT, new_id, offered_id
 from service.operations.base import Operation
 from service.operations.known import OPERATIONS
 from service.pipeline import Pipeline
@@ -39,7 +39,7 @@ _MOST_KNOWN = 256
 class Known:
     """What a head means. It holds while `ring` are the keys in force."""
 
-    fields: tuple[Field, ...]
+    request_id: str | None
     operation: Operation
     exchange: Exchange
     scope: Scope
@@ -92,11 +92,11 @@ class Lane:
             exchange = FieldsExchange(operation, Request(scope), self._pipeline.limits)
         except Problem:
             return None
-        return None if exchange.streams else Known(tuple(fields), operation, exchange, scope, record, ring)
+        return None if exchange.streams else Known(offered_id(fields), operation, exchange, scope, record, ring)
 
     async def answer(self, known: Known, body: bytes, connection: Connection, write: Write) -> None:
         """Answer one request, whose body is no longer than its exchange allows, by one call of `write`."""
-        record = RequestRecord(request_id(known.fields), known.record.headers)
+        record = RequestRecord(known.request_id or new_id(), known.record.headers)
         record.tenant = known.record.tenant
         status = UNSENT
         try:

@@ -47,7 +47,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = scope["headers"]
-        record = scope["condflow.record"] = RequestRecord(request_id(headers), dict(reversed(headers)))
+        record = scope["condflow.record"] = RequestRecord(offered_id(headers) or new_id(), dict(reversed(headers)))
         status = UNSENT
 
         async def stamp(message: Message) -> None:
@@ -71,11 +71,14 @@ class Edge:
                 record.lease.release()
 
 
-def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The client's own id where it is a sound one, else a new one."""
+def offered_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The client's own id of its request, where it is a sound one."""
     offered = [value for name, value in headers if name == b"x-request-id"]
-    if len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0]):
-        return offered[0].decode()
+    return offered[0].decode() if len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0]) else None
+
+
+def new_id() -> str:
+    """An id that no other request has, of this process or of another one."""
     return f"{_OURS}{next(_counted):016x}"
 
 
@@ -101,4 +104,4 @@ def usual_head(fields: Iterable[tuple[bytes, bytes]], response: Whole, record: R
 def _timing(record: RequestRecord) -> bytes:
     total = perf_counter() - record.started
     seconds: dict[str, float] = {"queue": 0.0, "compute": 0.0, **record.seconds, "total": total}  # type: ignore[dict-item]
-    return ", ".join([f"{name};dur={1000 * value:.3f}" for name, value in seconds.items()]).encode()
+    return b", ".join([b"%b;dur=%.3f" % (name.encode(), 1000 * value) for name, value in seconds.items()])

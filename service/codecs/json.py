@@ -16,6 +16,7 @@ from service.problems import escaped, invalid, malformed
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NO_BRACKET = re.compile(rb"[^][{}]+")
+_AS_IT_IS = (str, int)
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -109,7 +110,7 @@ def _path_of_repeated(value: Any) -> list[str]:
 
 def render_object(content: Mapping[str, Any]) -> tuple[bytes, bool]:
     """The JSON text and whether there may be values in it that are not finite: null, and listed in `nonfinite`."""
-    plain = {name: _plain(value) for name, value in content.items()}
+    plain = {name: value if type(value) in _AS_IT_IS else _plain(value) for name, value in content.items()}
     text = orjson.dumps(plain, option=_OPTIONS)
     if b"null" not in text:
         return text, False
@@ -123,10 +124,7 @@ def count_nonfinite(array: np.ndarray) -> int:
 
 
 def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind is str or kind is int:
-        return value
-    if kind is np.ndarray:
+    if isinstance(value, np.ndarray):
         # orjson reads C-contiguous native arrays only; empty trailing axes keep their shape as lists.
         if value.size == 0 or value.dtype.kind == "U":
             return value.tolist()

@@ -82,7 +82,7 @@ class Sample:
         """`samples` is [conditions, num_samples, *data]; with one condition the first axis is dropped."""
         spec = loaded.signature.data
         pictures = None
-        if spec.is_image and spec.is_integer and answer.samples is not None:
+        if spec.is_integer and spec.is_image and answer.samples is not None:
             pictures = answer.samples if asked.conditions is not None else answer.samples[None]
         fields = present(
             samples=answer.samples,
