@@ -48,8 +48,8 @@ class Conditions:
 
     def of_run(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """The same for rows [start, stop)."""
-        if stop - start == 1 and self.array is not None and len(self.array) == 1:
-            return {"condition": self.array}
+        if self.array is not None and len(self.array) == 1:
+            return {"condition": self.array.repeat(stop - start, axis=0) if stop - start > 1 else self.array}
         return self.of_rows(np.arange(start, stop))
 
     def told(self, start: int, stop: int) -> dict[str, Repeated]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference import encode, infer_condition, log_likelihood, sample
+from inference.drawing import AHEAD_NUMBERS, DecodeWork
 from inference.engine import Engine
 from inference.groups import Groups
 from inference.loaded import Loaded
+from inference.noise import NoiseSource, Run, draw_together
 from inference.work import Question, answer
 
 chunks = st.lists(st.integers(1, 40), min_size=1, max_size=6)
@@ -64,6 +67,25 @@ def test_sampling(labels: Loaded, sizes: list[int]) -> None:
         return sample(labels, conditions=[0, 2, 1], num_samples=11, return_log_likelihood=True, return_latent=True)
 
     same(drive(labels.engine, question(), sizes), answer(labels.engine, question()))
+
+
+def test_noise_of_small_chunks_is_made_for_several_at_once(labels: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a chunk over the end of what was made is made anew; and none is kept when they are through."""
+    made: list[int] = []
+
+    def counting(demands: Sequence[tuple[NoiseSource, Sequence[Run]]]) -> list[np.ndarray]:
+        drawn = draw_together(demands)
+        made.extend(len(numbers) for numbers in drawn)
+        return drawn
+
+    monkeypatch.setattr("inference.drawing.draw_together", counting)
+    work = next(sample(labels, conditions=[0, 2], num_samples=AHEAD_NUMBERS + 100))
+    assert isinstance(work, DecodeWork)
+    for start in range(0, work.rows, 64):
+        work.inputs(start, min(start + 64, work.rows))
+    parts = len(labels.signature.latent)
+    assert sum(made) < parts * (work.rows + 6 * 64) and len(made) <= 6 * parts
+    assert not work._ahead
 
 
 @fixture_safe
