@@ -172,17 +172,11 @@ class Pipeline:
             if work is None:
                 return answer
             record.stage = "queue"
-            if not begun:
-                self._in_time(loaded, work, deadline)
-            timing = await self._driver.run(loaded, work, deadline, record.tenant, record.computing)
+            timing = await self._driver.run(
+                loaded, work, deadline, record.tenant, record.computing, refusable=not begun
+            )
             record.seconds["queue"] += timing.queue
             record.seconds["compute"] += timing.compute
-
-    def _in_time(self, loaded: Loaded, work: Work, deadline: float) -> None:
-        """Refuse now what the queue will not let be done in time, rather than compute it for nobody."""
-        wait = self._driver.excess(loaded, work.operation, work.rows, deadline - monotonic())
-        if wait:
-            raise unavailable("overloaded", f"the queue is {wait:.1f} s long for this request", wait)
 
     async def _off_loop(self, function: Callable[[], Result]) -> Result:
         """Call in a thread what takes long."""
@@ -242,7 +236,7 @@ class _refusals:  # noqa: N801 - reads as a statement
             case DeadlinePassed():
                 raise deadline_passed("queue") from None
             case TooLate():
-                raise unavailable("overloaded", "the queue left no time for this request", error.wait) from None
+                raise unavailable("overloaded", str(error), error.wait) from None
             case EngineLost():
                 raise lost_device() from error
             case EngineOutOfMemory() | MemoryError():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inference.summaries import QUANTILE_VALUES
 from model_store.manifest import Precision
+from service.cores import own_cores
 
 MEBI = 1024 * 1024
 DEVICES = r"^(cpu(,cpu)*|cuda|cuda:all|cuda:\d+(,cuda:\d+)*)$"
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     @property
     def engine_threads(self) -> int:
         """Threads of one engine call."""
-        return self.threads or len(os.sched_getaffinity(0))
+        return self.threads or own_cores()
 
     @property
     def hosts(self) -> tuple[str, ...] | None:

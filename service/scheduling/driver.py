@@ -19,6 +19,7 @@ from inference.engine import EngineLost, EngineOutOfMemory
 from inference.loaded import Loaded
 from inference.work import Work
 from model_store.signature import Operation
+from service.cores import own_cores
 from service.scheduling.calls import Asked, OnStart, Outcome, Timing, asked, compute
 from service.scheduling.cost import Busy, Cost, Stretch
 from service.scheduling.jobs import Batch, Job, Kind
@@ -26,6 +27,7 @@ from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Pace, Scheduler
 
 SERIES_S = 0.1  # seconds after which the loop is told of the calls that an engine thread made by itself
+_TURNS, _MOST_TURNS = 2, 8
 CAUTION = 2.0  # what is admitted should be done in half its time: the queue stays long enough, and answers in time
 OnBatch = Callable[[Loaded, Operation, int, float], None]
 Call = tuple[Batch, Outcome]
@@ -37,10 +39,10 @@ class DeadlinePassed(Exception):
 
 
 class TooLate(Exception):
-    """The work had not begun when there was no time left for it; `wait`: seconds that the queue takes."""
+    """There is no time left for the work, which has not begun; `wait`: seconds that the queue takes."""
 
-    def __init__(self, wait: float) -> None:
-        super().__init__("the queue left no time")
+    def __init__(self, wait: float, message: str = "the queue left no time for this request") -> None:
+        super().__init__(message)
         self.wait = wait
 
 
@@ -52,6 +54,7 @@ class Driver:
         on_batch: called with (loaded, operation, rows, seconds) after each engine call, of the rows that it computed.
         layout: how the rows of a call lie in it.
         on_shortage: called with (loaded, operation) after each engine call for which there was no memory.
+        cores: of the host that the process may use; by default it asks.
 
     Attributes:
         when_lost: called once, when the device is gone for good.
@@ -65,8 +68,9 @@ class Driver:
         on_batch: OnBatch = lambda *_: None,
         layout: Layout | None = None,
         on_shortage: OnShortage = lambda *_: None,
+        cores: int | None = None,
     ) -> None:
-        self._layout, self._depth = layout or Dense(), pace.depth
+        self._layout, self._depth, self._cores = layout or Dense(), pace.depth, cores or own_cores()
         self._costs: defaultdict[Kind, Cost] = defaultdict(Cost)
         self._devices: dict[Kind, str] = {}
         self._scheduler = Scheduler(pace, self._costs.__getitem__, lambda kind: self._devices[kind] != "cpu")
@@ -77,6 +81,8 @@ class Driver:
         self._state = threading.RLock()  # of the scheduler, and of what is learnt of calls
         self._busy = Busy()
         self._pulling = False
+        self._submitted = 0
+        self._shares_core = False
         self._closed = False
         self._lost = False
         self._stretch = Stretch()
@@ -100,29 +106,26 @@ class Driver:
         with self._state:
             return self._stretch.factor * self._scheduler.backlog
 
-    def excess(self, loaded: Loaded, operation: Operation, rows: int, left: float) -> float:
-        """Seconds to wait before so many new rows could be done in the `left` ones, as things stand; 0 for none.
-
-        What would take longer even if it were alone is not kept waiting: its cost may be a wrong guess.
-        """
-        kind = _kind(loaded, operation)
-        with self._state:
-            if self._scheduler.idle:
-                return 0.0
-            alone, delay = self._scheduler.seconds(kind, rows), self._scheduler.delay(kind, rows)
-            delay *= CAUTION * self._stretch.factor
-        return delay - alone if alone < left < delay else 0.0
-
     def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
         """Tell what a call took that was made elsewhere, at warm-up."""
         self._costs[_kind(loaded, operation)].observe(rows, seconds)
 
     async def run(
-        self, loaded: Loaded, work: Work, deadline: float, tenant: str = "", on_start: OnStart = lambda: None
+        self,
+        loaded: Loaded,
+        work: Work,
+        deadline: float,
+        tenant: str = "",
+        on_start: OnStart = lambda: None,
+        *,
+        refusable: bool = False,
     ) -> Timing:
         """Run all rows of `work`; return when its last chunk was accepted. `on_start`: its first rows left the queue.
 
-        Cancelling the call drops what has not started. Raises DeadlinePassed, EngineError, or what the work raises.
+        Cancelling the call drops what has not started. `refusable`: what the queue will not let be done in time is
+        refused now, rather than computed for nobody.
+
+        Raises DeadlinePassed, TooLate, EngineError, or what the work raises.
         """
         if work.rows == 0:
             return Timing()
@@ -132,27 +135,44 @@ class Driver:
         self._start_engines(loop, 1 if loaded.engine.device == "cpu" else self._depth)
         done = loop.create_future()
         kind = _kind(loaded, work.operation)
-        self._devices[kind] = loaded.engine.device
-        alone, arrived = self._stretch.factor * self._scheduler.seconds(kind, work.rows), monotonic()
-        job = Asked(
-            kind,
-            tenant,
-            work.rows,
-            deadline,
-            deadline - alone if alone < deadline - arrived else deadline,
-            loaded=loaded,
-            work=work,
-            done=done,
-            on_start=on_start,
-            arrived=arrived,
-        )
+        self._devices[kind] = device = loaded.engine.device
+        self._shares_core = self._cores == 1 and device == "cpu"
+        arrived = monotonic()
         with self._state:
+            alone, stretch = self._scheduler.seconds(kind, work.rows), self._stretch.factor
+            if refusable:
+                self._refuse_late(kind, work.rows, alone, deadline - arrived)
+            job = Asked(
+                kind,
+                tenant,
+                work.rows,
+                deadline,
+                deadline - stretch * alone if stretch * alone < deadline - arrived else deadline,
+                loaded=loaded,
+                work=work,
+                done=done,
+                on_start=on_start,
+                arrived=arrived,
+            )
             self._scheduler.submit(job)
+        self._submitted += 1
         self._pull_soon()
         try:
             return await done
         finally:
             self._leave(job)
+
+    def _refuse_late(self, kind: Kind, rows: int, alone: float, left: float) -> None:
+        """Raise TooLate where so many new rows cannot be done in the `left` seconds, as things stand.
+
+        What would take longer even if it were alone is not kept waiting: its cost may be a wrong guess.
+        """
+        if self._scheduler.idle:
+            return
+        delay = CAUTION * self._stretch.factor * self._scheduler.delay(kind, rows)
+        if alone < left < delay:
+            wait = delay - alone
+            raise TooLate(wait, f"the queue is {wait:.1f} s long for this request")
 
     def lose(self) -> None:
         """The device is gone for good: all that waits fails now, and so does whatever comes."""
@@ -180,11 +200,20 @@ class Driver:
         """Pull after two turns of the loop: it has then read and submitted all that is there, and one call takes it.
 
         A busy loop makes the engine wait, which costs nothing as the loop is the slower one; an idle one turns at once.
+        Where both have one core, either waits for the other anyway: then the answers of the last call go out first, and
+        for as many turns as those who got them ask again, so that one call takes the rows of all.
         """
         if not self._pulling:
             self._pulling = True
-            loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._pull)
+            asyncio.get_running_loop().call_soon(self._turn, 1, self._submitted)
+
+    def _turn(self, turns: int, submitted: int) -> None:
+        """The loop has turned so many times; `submitted`: works when it began to."""
+        coming = self._shares_core and (turns == _TURNS or self._submitted > submitted)
+        if turns < _TURNS or (coming and turns < _MOST_TURNS):
+            asyncio.get_running_loop().call_soon(self._turn, turns + 1, self._submitted)
+        else:
+            self._pull()
 
     def _pull(self) -> None:
         """Hand out as many calls as may be."""
@@ -217,7 +246,7 @@ class Driver:
             loop.call_soon_threadsafe(self._settle, series)
 
     def _follow(self, series: list[Call]) -> Batch | None:
-        """In an engine thread: the next call where there is no choice which, and the last one ended no job; else None."""
+        """In an engine thread: the next call, where there is no choice which and the last one ended no job."""
         batch, outcome = series[-1]
         if self._closed or not outcome.whole or outcome.ended - series[0][1].started > SERIES_S:
             return None
