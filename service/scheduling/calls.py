@@ -49,7 +49,7 @@ class Asked(Job):
 class Outcome:
     """What became of a call: what single works raised, what the engine did, and rows that it computed.
 
-    Times by `perf_counter`.
+    Times by `perf_counter`; `seconds`: what it took of the device, beside calls that overlap it, once that is known.
     """
 
     faults: dict[Chunk, Exception]
@@ -57,6 +57,12 @@ class Outcome:
     rows: int
     started: float
     ended: float
+    seconds: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its rows were computed, and taken."""
+        return self.error is None and not self.faults
 
 
 def compute(batch: Batch, layout: Layout, works: threading.Lock) -> Outcome:

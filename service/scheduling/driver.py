@@ -2,7 +2,8 @@
 
 There is one thread where the host computes, and one for each call in flight where a device does: the inputs of the next
 call are made and copied meanwhile. Calls go to them through a queue, and come back as one callback each: executors and
-futures would cost more than forming a call does.
+futures would cost more than forming a call does. While a large work is alone on the host, its thread forms the next
+call itself: a turn of the loop between two calls would cost a thirtieth of them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from service.scheduling.jobs import Batch, Job, Kind
 from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Pace, Scheduler
 
+SERIES_S = 0.1  # seconds after which the loop is told of the calls that an engine thread made by itself
 CAUTION = 2.0  # what is admitted should be done in half its time: the queue stays long enough, and answers in time
 OnBatch = Callable[[Loaded, Operation, int, float], None]
+Call = tuple[Batch, Outcome]
 OnShortage = Callable[[Loaded, Operation], None]
 
 
@@ -71,6 +74,7 @@ class Driver:
         self._calls: SimpleQueue[Batch | None] = SimpleQueue()
         self._engines: list[threading.Thread] = []
         self._works = threading.Lock()
+        self._state = threading.RLock()  # of the scheduler, and of what is learnt of calls
         self._busy = Busy()
         self._pulling = False
         self._closed = False
@@ -85,25 +89,28 @@ class Driver:
 
     def queue(self) -> tuple[int, float]:
         """Rows that wait, and the age of the oldest in seconds."""
-        waiting = [asked(job) for job in self._scheduler.waiting()]
+        with self._state:
+            waiting = [asked(job) for job in self._scheduler.waiting()]
         now = monotonic()
         return sum(job.left for job in waiting), now - min((job.arrived for job in waiting), default=now)
 
     @property
     def backlog(self) -> float:
         """Seconds until all that waits is done, as things stand."""
-        return self._stretch.factor * self._scheduler.backlog
+        with self._state:
+            return self._stretch.factor * self._scheduler.backlog
 
     def excess(self, loaded: Loaded, operation: Operation, rows: int, left: float) -> float:
         """Seconds to wait before so many new rows could be done in the `left` ones, as things stand; 0 for none.
 
         What would take longer even if it were alone is not kept waiting: its cost may be a wrong guess.
         """
-        if self._scheduler.idle:
-            return 0.0
         kind = _kind(loaded, operation)
-        alone, delay = self._scheduler.seconds(kind, rows), self._scheduler.delay(kind, rows)
-        delay *= CAUTION * self._stretch.factor
+        with self._state:
+            if self._scheduler.idle:
+                return 0.0
+            alone, delay = self._scheduler.seconds(kind, rows), self._scheduler.delay(kind, rows)
+            delay *= CAUTION * self._stretch.factor
         return delay - alone if alone < left < delay else 0.0
 
     def learn(self, loaded: Loaded, operation: Operation, rows: int, seconds: float) -> None:
@@ -139,31 +146,34 @@ class Driver:
             on_start=on_start,
             arrived=arrived,
         )
-        self._scheduler.submit(job)
+        with self._state:
+            self._scheduler.submit(job)
         self._pull_soon()
         try:
             return await done
         finally:
-            self._scheduler.leave(job)
+            self._leave(job)
 
     def lose(self) -> None:
         """The device is gone for good: all that waits fails now, and so does whatever comes."""
         if not self._lost:
             self._lost = True
-            for job in self._scheduler.abandon():
+            for job in self._abandon():
                 _end(job, EngineLost("the device is gone"))
             self.when_lost()
 
     async def close(self) -> None:
         """Stop after the engine call in progress; what waits is cancelled."""
         self._closed = True
-        for job in list(self._scheduler.waiting()):
+        with self._state:
+            waiting = list(self._scheduler.waiting())
+        for job in waiting:
             asked(job).done.cancel()
         for _ in self._engines:
             self._calls.put(None)
         for engine in self._engines:
             await asyncio.to_thread(engine.join)
-        for job in self._scheduler.abandon():  # whose call failed meanwhile, and will not be tried again
+        for job in self._abandon():  # whose call failed meanwhile, and will not be tried again
             asked(job).done.cancel()
 
     def _pull_soon(self) -> None:
@@ -181,13 +191,14 @@ class Driver:
         self._pulling = False
         if self._closed:
             return
-        for job in self._scheduler.expired(now := monotonic()):
-            _end(job, DeadlinePassed() if now >= job.deadline else TooLate(self.backlog))
-        while (batch := self._scheduler.pull()) is not None:
-            for chunk in batch.chunks:
-                if not chunk.start:
-                    asked(chunk.job).on_start()
-            self._calls.put(batch)
+        with self._state:
+            for job in self._scheduler.expired(now := monotonic()):
+                _end(job, DeadlinePassed() if now >= job.deadline else TooLate(self.backlog))
+            while (batch := self._scheduler.pull()) is not None:
+                for chunk in batch.chunks:
+                    if not chunk.start:
+                        asked(chunk.job).on_start()
+                self._calls.put(batch)
 
     def _start_engines(self, loop: asyncio.AbstractEventLoop, wanted: int) -> None:
         """As many threads as calls may be in flight."""
@@ -197,53 +208,86 @@ class Driver:
             engine.start()
 
     def _make_calls(self, loop: asyncio.AbstractEventLoop) -> None:
-        """An engine thread: one call after the other."""
+        """An engine thread: one call after the other, and those that it forms itself in a series."""
         while (batch := self._calls.get()) is not None:
-            loop.call_soon_threadsafe(self._settle, batch, compute(batch, self._layout, self._works))
+            series: list[Call] = []
+            while batch is not None:
+                series.append((batch, compute(batch, self._layout, self._works)))
+                batch = self._follow(series)
+            loop.call_soon_threadsafe(self._settle, series)
 
-    def _settle(self, batch: Batch, outcome: Outcome) -> None:
-        """Tell the scheduler, hand out the next call, then end what is done."""
+    def _follow(self, series: list[Call]) -> Batch | None:
+        """In an engine thread: the next call, where there is no choice which and the last one ended no job; or None."""
+        batch, outcome = series[-1]
+        if self._closed or not outcome.whole or outcome.ended - series[0][1].started > SERIES_S:
+            return None
+        with self._state:
+            if not self._scheduler.alone(batch) or batch.chunks[0].job.hopeless(monotonic()):
+                return None
+            self._finish(batch, outcome)
+            return self._scheduler.pull()
+
+    def _settle(self, series: list[Call]) -> None:
+        """Tell the scheduler of the last call, hand out the next one, then end what is done."""
+        batch, outcome = series[-1]
         jobs = [asked(chunk.job) for chunk in batch.chunks]
-        seconds = self._busy.seconds(outcome.started, outcome.ended)
-        for job in jobs:
-            job.timing.queue += max(outcome.started - job.since, 0.0)
-            job.timing.compute += outcome.ended - outcome.started
-            job.since = outcome.ended
-        for chunk, fault in outcome.faults.items():
-            self._fail(chunk.job, fault)
-        expected, whole = self._scheduler.in_flight[batch], outcome.error is None and not outcome.faults
-        if outcome.error is None:
-            self._scheduler.finished(batch, seconds, whole=whole)
-            if outcome.rows:
-                self._on_batch(jobs[0].loaded, jobs[0].work.operation, outcome.rows, seconds)
-        else:
-            for chunk in self._scheduler.failed(batch, outcome.error):
-                self._fail(chunk.job, outcome.error)
-            if isinstance(outcome.error, EngineOutOfMemory):
-                self._on_shortage(jobs[0].loaded, jobs[0].work.operation)
-            elif isinstance(outcome.error, EngineLost):
-                self.lose()
-        self._learn_stretch(expected if whole else None)
+        loaded, operation = jobs[0].loaded, jobs[0].work.operation
+        with self._state:
+            for chunk, fault in outcome.faults.items():
+                self._fail(chunk.job, fault)
+            self._finish(batch, outcome)
+        for call in series:
+            _keep_time(*call)
+            if call[1].rows:
+                self._on_batch(loaded, operation, call[1].rows, call[1].seconds)
+        if isinstance(outcome.error, EngineOutOfMemory):
+            self._on_shortage(loaded, operation)
+        elif isinstance(outcome.error, EngineLost):
+            self.lose()
         self._pull_soon()
         for job in jobs:
             if job.accepted == job.rows and not job.done.done():
                 job.done.set_result(job.timing)
 
-    def _learn_stretch(self, expected: float | None) -> None:
-        """From calls that found something waiting when the one before them ended; None for one not computed whole."""
+    def _finish(self, batch: Batch, outcome: Outcome) -> None:
+        """Tell the scheduler what became of a call, and learn from what it took."""
+        expected = self._scheduler.in_flight[batch]
+        outcome.seconds = self._busy.seconds(outcome.started, outcome.ended)
+        if outcome.error is None:
+            self._scheduler.finished(batch, outcome.seconds, whole=outcome.whole)
+        else:
+            for chunk in self._scheduler.failed(batch, outcome.error):
+                self._fail(chunk.job, outcome.error)
         ended = perf_counter()
-        if expected is not None and self._followed is not None:
+        if outcome.whole and self._followed is not None:  # it found something waiting when the one before it ended
             self._stretch.observe(ended - self._followed, expected)
         self._followed = ended if self._scheduler.backlog else None
 
     def _fail(self, job: Job, error: Exception) -> None:
-        self._scheduler.leave(job)
+        self._leave(job)
         _end(job, error)
+
+    def _leave(self, job: Job) -> None:
+        with self._state:
+            self._scheduler.leave(job)
+
+    def _abandon(self) -> list[Job]:
+        with self._state:
+            return self._scheduler.abandon()
 
 
 def _kind(loaded: Loaded, operation: Operation) -> Kind:
     """By digest: it outlives the version, so that one which is loaded again starts with what was learnt."""
     return loaded.digest, operation
+
+
+def _keep_time(batch: Batch, outcome: Outcome) -> None:
+    """Add a call to what its jobs waited and computed."""
+    for chunk in batch.chunks:
+        job = asked(chunk.job)
+        job.timing.queue += max(outcome.started - job.since, 0.0)
+        job.timing.compute += outcome.ended - outcome.started
+        job.since = outcome.ended
 
 
 def _end(job: Job, error: Exception) -> None:

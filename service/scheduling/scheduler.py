@@ -146,6 +146,19 @@ class Scheduler:
             self._charge(batch, seconds)
         return batch
 
+    def alone(self, batch: Batch) -> bool:
+        """Whether this call and all that waits are of one job, much smaller ones have not come lately, and no call is
+        out but this, which keeps the host busy: whoever made it may make the next one before anybody is asked."""
+        job, waiting = batch.chunks[0].job, self._kinds.get(batch.kind)
+        return (
+            waiting is not None
+            and len(self._kinds) == len(waiting.jobs) == len(self.in_flight) == len(batch.chunks) == 1
+            and job in waiting.jobs
+            and not self._again
+            and self._short_until <= self._computed
+            and not self.prefetches(batch.kind)
+        )
+
     def finished(self, batch: Batch, seconds: float, *, whole: bool = True) -> None:
         """The call succeeded, in so many seconds; where not the `whole` of it was computed they say nothing of rows."""
         expected = self.in_flight.pop(batch)

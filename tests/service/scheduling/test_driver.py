@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -43,6 +44,42 @@ def test_a_lone_work_fills_the_engine_call() -> None:
         assert timing.compute > 0
 
     drive(test)
+
+
+class Counted(Gate):
+    """An engine that says when it has made so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.wanted, self.reached = calls, threading.Event()
+
+    def run(self, operation: Any, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        outputs = super().run(operation, inputs)
+        if len(self.calls) == self.wanted:
+            self.reached.set()
+        return outputs
+
+
+def test_a_lone_work_goes_on_while_the_loop_is_busy() -> None:
+    """And what comes meanwhile shares the next call."""
+
+    async def test(driver: Driver, gate: Gate, model: Loaded) -> None:
+        assert isinstance(gate, Counted)
+        told: list[int] = []
+        driver._on_batch = lambda _loaded, _operation, rows, _seconds: told.append(rows)
+        big, small = Rows(0, 100), Rows(500, 2)
+        running = asyncio.create_task(driver.run(model, big, FAR))
+        await entered(gate)
+        gate.open.set()
+        assert gate.reached.wait(60)
+        await driver.run(model, small, FAR)
+        small.check()
+        timing = await running
+        big.check()
+        assert sum(told) == 102 and told == [rows for _, rows in gate.calls]
+        assert timing.compute > 0
+
+    drive(test, Counted(3))
 
 
 async def small_after_big(driver: Driver, gate: Gate, first: Loaded, second: Loaded) -> None:

@@ -180,6 +180,42 @@ def test_nothing_is_prepared_behind_a_call_that_keeps_the_host_busy() -> None:
     assert world.scheduler.pull() is not None
 
 
+def test_a_job_is_alone_while_nothing_else_waits_is_out_or_lately_came() -> None:
+    world = World()
+    world.scheduler.prefetches = lambda kind: False
+    world.submit(100_000)
+
+    def alone() -> bool:
+        batch = world.scheduler.pull()
+        assert batch is not None
+        said = world.scheduler.alone(batch)
+        world.finish(batch)
+        return said
+
+    assert alone()
+    small = world.submit(1)
+    assert not alone() and world.complete(small)
+    assert not alone()
+    while world.scheduler._computed < world.scheduler._short_until:
+        assert world.step()
+    assert alone()
+    equal = world.submit(100_000, kind="another model")
+    assert not alone()
+    world.scheduler.leave(equal)
+    world.scheduler.prefetches = lambda kind: True
+    assert not alone()
+
+
+def test_a_job_whose_last_rows_are_out_is_not_alone_with_what_they_share() -> None:
+    world = World()
+    world.scheduler.prefetches = lambda kind: False
+    world.submit(LONG - 1)
+    world.submit(LONG - 1)
+    shared = world.scheduler.pull()
+    assert shared is not None and len(shared.chunks) == 2
+    assert not world.scheduler.alone(shared)
+
+
 def test_the_delay_of_a_small_job_does_not_count_all_of_the_big_ones() -> None:
     world = World()
     for _ in range(3):
