@@ -14,11 +14,11 @@ from math import inf
 from inference.engine import EngineLost, EngineOutOfMemory
 from service.scheduling.cost import Cost
 from service.scheduling.jobs import Batch, Chunk, Job, Kind, pieces
-from service.scheduling.sharing import LEADERS_PART, share
+from service.scheduling.sharing import share
+from service.scheduling.small_jobs import MUCH, go_first, rows_beside
 from service.scheduling.turns import Turns
 from service.scheduling.waiting import Waiting
 
-MUCH = 4  # times smaller is much smaller
 LATELY = 0.1  # seconds of engine time after which a smaller job is forgotten
 REGAIN = 64  # full calls after which a budget of rows that memory halved has about doubled again
 
@@ -42,7 +42,8 @@ class Scheduler:
     fairly, those in debt only what the others leave; of a tenant's jobs the smallest goes first. So any number of rows
     asked for by one tenant slows another down by no more than one tenant more. A job leads for the first time within
     `2 n m (long + quantum)` seconds of engine time, and the calls in flight, where n tenants wait and its own has m
-    jobs (`quantum` = `short`; where a single row, or twice what any call costs, takes longer than `long`, that counts).
+    jobs (`quantum` = `short`; where a single row, or twice what any call costs, takes longer than `long`, that counts),
+    and a short call more for each time that few much smaller jobs go first.
 
     `prefetches`: whether calls of a kind leave the host free, so that the next one is formed before they end.
     """
@@ -212,11 +213,14 @@ class Scheduler:
         kind = leader.kind
         waiting, cost, cap = self._kinds[kind], self.cost(kind), self._cap(kind)
         shares: dict[Job, int] = {}
+        first: list[Job] = []
         room = min(cost.rows(self.pace.short), cap)
         if waiting.rows > room:
-            room = int(min(cost.rows(self._length(kind)), self._beside_small(kind), cap))
-        if waiting.rows <= room:
-            shares = {job: job.left for job in waiting.jobs}
+            first = go_first(waiting, cost, self.pace.short, room, lambda job: self._tenants.in_credit(job.tenant))
+            room = int(min(cost.rows(self._length(kind)), rows_beside(waiting, cost, self.pace.short), cap))
+        waiting.first_served = bool(first)
+        if first or waiting.rows <= room:
+            shares = {job: job.left for job in first or waiting.jobs}
         elif len(waiting.jobs) == 1:
             shares = {leader: min(leader.left, room)}
         else:
@@ -246,19 +250,6 @@ class Scheduler:
         if any(job.rows * self.cost(job.kind).per_row * MUCH < biggest for job in self.waiting()):
             self._short_until = self._computed + LATELY
         return self.pace.short if self._computed < self._short_until else self.pace.long
-
-    def _beside_small(self, kind: Kind) -> float:
-        """Rows of a call in which much smaller jobs ride along: half of a short one, or what they need for themselves.
-
-        They have waited for the call before theirs to end, and their own is as long as what they share it with: one
-        short call and a half, from end to end.
-        """
-        waiting, cost = self._kinds[kind], self.cost(kind)
-        if waiting.most * cost.per_row <= self.pace.short:
-            return inf
-        small = sum(job.left for job in waiting.jobs if job.rows * MUCH < waiting.most)
-        with_leader = small + -(-small // (LEADERS_PART - 1))
-        return max(cost.rows(self.pace.short / 2), with_leader) if small else inf
 
     def _cap(self, kind: Kind) -> int:
         most = self.pace.most_rows

@@ -8,6 +8,8 @@ from service.scheduling.jobs import Job
 class Waiting:
     """In the order in which they came; `rows` is the sum of what they lack.
 
+    `first_served`: whether the last call held small ones alone.
+
     >>> waiting = Waiting()
     >>> for rows in (3, 10, 10):
     ...     waiting.add(Job("kind", "tenant", rows, deadline=1.0))
@@ -18,6 +20,7 @@ class Waiting:
     def __init__(self) -> None:
         self.jobs: dict[Job, None] = {}
         self.rows = 0
+        self.first_served = False
         self._lacking: dict[int, int] = {}  # how many jobs lack so many rows
 
     def add(self, job: Job) -> None:

@@ -53,18 +53,48 @@ def test_what_cannot_be_done_in_time_any_more_is_not_begun() -> None:
     assert world.scheduler.expired(1.0) == [begun]
 
 
-def test_one_row_rides_along_in_the_next_call_which_is_half_as_long() -> None:
-    """One that comes as a short call begins waits for it, and then for half of one: not for two."""
+def test_one_row_gets_the_next_call_for_itself() -> None:
+    """One that comes as a short call begins waits for it, and then for its own row: the large job has its turn next."""
     world = World()
     world.submit(100_000)
     assert world.step()
     for _ in range(3):
         small = world.submit(1)
-        shared = world.step()
-        assert shared is not None and shared.rows == HALF
-        assert world.complete(small)
-        alone = world.step()
-        assert alone is not None and alone.rows == SHORT
+        own = world.step()
+        assert own is not None and own.rows == 1 and world.complete(small)
+        large = world.step()
+        assert large is not None and large.rows == SHORT
+
+
+def test_small_jobs_go_first_in_every_second_call_at_most_and_ride_along_in_the_others() -> None:
+    world = World()
+    large = world.submit(100_000)
+    assert world.step()
+    sizes = []
+    for _ in range(6):
+        small = world.submit(5)
+        batch = world.step()
+        assert batch is not None and world.complete(small)
+        sizes.append(batch.rows)
+    assert sizes == [5, SHORT] * 3
+    assert world.took[""] == pytest.approx(world.now) and large.next_row == LONG + 3 * (SHORT - 5)
+
+
+def test_whoever_is_in_debt_does_not_go_first() -> None:
+    world = World()
+    world.submit(100_000, "large")
+    small = world.submit(1, "small")
+    world.scheduler._tenants.charge("small", Pace().long)
+    batch = world.step()
+    assert batch is not None and batch.rows > 1 and not world.complete(small)
+
+
+def test_where_a_call_costs_more_than_a_short_one_small_jobs_ride_along() -> None:
+    world = World(per_call=2 * Pace().short)
+    world.submit(100_000)
+    small = world.submit(1)
+    batch = world.step()
+    assert batch is not None and world.complete(small) and len(batch.chunks) == 2
 
 
 def test_many_small_jobs_share_a_call_that_holds_them_all() -> None:
