@@ -42,7 +42,7 @@ def rows_of(parts: Parts, kind: str) -> list[Row]:
 
 
 def share(row: Row) -> float:
-    """Of the measured matrix rate in the row's own precision that an engine call reaches."""
+    """Of the measured matrix rates, each product's in its own precision, that an engine call reaches."""
     return row["products"] / row["seconds"]
 
 

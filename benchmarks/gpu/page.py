@@ -14,8 +14,9 @@ from benchmarks.record import Page, table
 PROTOCOL = """Every engine call goes from arrays on the host to arrays on the host, so that transfers count, for peers
 as well. Latencies and calls: the host's clock around single calls, after warm-ups, medians; contestants take turns in
 one process (lower quartile of the rounds). Rates: CUDA events around products and copies of random data, medians. The
-floor of a call is the largest of FLOPs over the measured matrix rate, bytes (weights, inputs, outputs, each once) over
-the measured copy rate, and bytes over the measured bus rates. Versions are loaded and warmed up as the service does
+floor of a call is the largest of FLOPs over the measured matrix rate (each product's in its own precision: in bf16 the
+last layers of the conditioners stay in float32), bytes (weights, inputs, outputs, each once) over the measured copy
+rate, and bytes over the measured bus rates. Versions are loaded and warmed up as the service does
 it, on a card with programs captured as CUDA graphs and compiled where that measured faster in the time it allows.
 Weights are untrained and inputs random unless a part says otherwise: neither changes what is measured. The mixture is
 the joint flow of 2 + 8 dimensions with 8 labels; affine is a conditional flow on 64 numbers."""

@@ -75,8 +75,8 @@ def measure(plan: Plan, configuration: str) -> list[Row]:
             cell["seconds"] = {who: quartile(seconds) for who, seconds in rounds.items()}
             bytes_in = sum(array.nbytes for array in arrays.values())
             bytes_out = batch * 4 * (config.features if operation == "decode" else 1)
-            cost = cost_of(config.conditioner_flops, weight_bytes, bytes_in, bytes_out, batch)
-            cell["floor"] = floor_of(cost, rates, "float32").seconds
+            cost = cost_of({"float32": config.conditioner_flops}, weight_bytes, bytes_in, bytes_out, batch)
+            cell["floor"] = floor_of(cost, rates).seconds
             rows.append(cell)
     loaded.close()
     return rows

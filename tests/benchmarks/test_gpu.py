@@ -65,24 +65,33 @@ def _parts(
 
 
 def test_the_floor_is_its_largest_term() -> None:
-    small = floor_of(cost_of(8_000_000, 16_000_000, 40, 8, rows=1), RATES, "float32")
+    small = floor_of(cost_of({"float32": 8_000_000}, 16_000_000, 40, 8, rows=1), RATES)
     assert small.memory == pytest.approx((16_000_000 + 48) / 4e12)
     assert (small.term, small.seconds) == ("memory", small.memory)
-    large = floor_of(cost_of(8_000_000, 16_000_000, 40 * 2**20, 8 * 2**20, rows=2**20), RATES, "float32")
+    large = floor_of(cost_of({"float32": 8_000_000}, 16_000_000, 40 * 2**20, 8 * 2**20, rows=2**20), RATES)
     assert large.products == pytest.approx(8e6 * 2**20 / 50e12)
     assert large.term == "products"
-    assert floor_of(cost_of(100, 0, 2**30, 0, rows=1), RATES, "bf16").term == "bus_in"
+    assert floor_of(cost_of({"bf16": 100}, 0, 2**30, 0, rows=1), RATES).term == "bus_in"
 
 
-def test_weights_count_with_the_bytes_that_the_engine_holds() -> None:
+def test_products_count_at_the_rate_of_their_own_precision() -> None:
+    cost = cost_of({"bf16": 7_000_000, "float32": 1_000_000}, 0, 0, 0, rows=1000)
+    assert floor_of(cost, RATES).products == pytest.approx(7e9 / 700e12 + 1e9 / 50e12)
+
+
+def test_weights_count_as_the_engine_holds_them() -> None:
+    """In bf16 the last layers are held, and multiplied, in float32."""
     model = joint_mixture(width=32, depth=2, blocks=2)
-    last = {id(p) for part in model.modules() if isinstance(part, Conditioner) for p in part.last.parameters()}
+    last = [p for part in model.modules() if isinstance(part, Conditioner) for p in part.last.parameters()]
     trunks = sum(p.numel() for part in model.modules() if isinstance(part, Conditioner) for p in part.parameters())
-    trunks -= sum(p.numel() for p in model.parameters() if id(p) in last)
-    matrices, exact = weights_of(model, "float32")
+    trunks -= sum(p.numel() for p in last)
+    flops, exact = weights_of(model, "float32")
     assert exact == 4 * sum(p.numel() for p in model.parameters())
-    assert trunks > 0 and weights_of(model, "bf16") == (matrices, exact - 2 * trunks)
-    assert weights_of(model, "float32") == (matrices, exact)
+    assert weights_of(model, "tf32") == ({"tf32": flops["float32"]}, exact)
+    exactly = sum(2 * p.numel() for p in last if p.ndim == 2)
+    assert exactly > 0 and trunks > 0
+    rounded = {"bf16": flops["float32"] - exactly, "float32": exactly}
+    assert weights_of(model, "bf16") == (rounded, exact - 2 * trunks)
 
 
 def test_a_share_is_of_the_rate_in_its_own_precision() -> None:
