@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 LIMIT_MIB = 60
 WHOLE = ("serve.txt", "train.txt")  # all of these lists
 SOME = {"bench.txt": {"freia", "zuko"}, "dev.txt": {"certifi", "h11", "httpcore", "httpx", "idna"}}  # of these, some
+SOURCE_ALONE = {"freia"}  # published without wheels; pure Python, so that a wheel made here is one for there
 WITH_TORCH = {"filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "setuptools", "sympy"}
 NOT_IMPORTED = {  # remote file systems of Lightning, and the readers of tables
     *("aiohappyeyeballs", "aiohttp", "aiosignal", "attrs", "frozenlist", "multidict", "propcache", "yarl"),
@@ -36,6 +37,13 @@ _TARGET = {
     "os_name": "posix",
 }
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
+
+
+_PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+
+
+class NoWheel(Exception):
+    """A package cannot be had as a wheel for the target."""
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -71,26 +79,49 @@ def names_in(text: str) -> set[str]:
     return {str(canonicalize_name(word.group())) for word in words if word}
 
 
-def download(chosen: dict[str, str], into: Path) -> None:
-    """Fetch the wheels from pip's configured index; what is published as source alone is built, it is pure Python."""
-    into.mkdir(parents=True, exist_ok=True)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+def fetch(name: str, version: str, into: Path) -> None:
+    """A wheel for the target from pip's configured index, into a folder.
+
+    Raises NoWheel where there is none: what is built from source here may not run there. `SOURCE_ALONE` is built, and
+    refused if the wheel is not for every platform.
+    """
+    wanted = f"{name}=={version}"
+    if name in SOURCE_ALONE:
+        print(f"{wanted} is published as source alone: built here", flush=True)
+        _pip(wanted, "wheel", "-w", str(into))
+        built = [wheel.name for wheel in into.glob("*.whl") if wheel.name.lower().startswith(f"{name}-{version}-")]
+        if not all(wheel.endswith("-none-any.whl") for wheel in built):
+            raise NoWheel(f"{wanted}: what was built here ({', '.join(built)}) is not for every platform")
+        return
     target = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"]
     target += [option for platform in _PLATFORMS for option in ("--platform", f"{platform}_x86_64")]
-    for name, version in chosen.items():
-        wanted = f"{name}=={version}"
-        fetched = subprocess.run(
-            [*pip, "download", "-q", "--no-deps", *target, "-d", str(into), wanted], stderr=subprocess.DEVNULL
+    _pip(wanted, "download", *target, "-d", str(into))
+
+
+def _pip(wanted: str, command: str, *options: str) -> None:
+    done = subprocess.run([*_PIP, command, "-q", "--no-deps", *options, wanted], stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise NoWheel(f"{wanted}: {errors[-1].removeprefix('ERROR: ') if errors else done.stderr.strip()}")
+
+
+def fetch_all(chosen: dict[str, str], into: Path) -> None:
+    """Those packages, into a folder. Raises NoWheel that names every one that cannot be had."""
+    into.mkdir(parents=True, exist_ok=True)
+    failed: list[str] = []
+    for package, version in chosen.items():
+        try:
+            fetch(package, version, into)
+        except NoWheel as error:
+            failed.append(str(error))
+    if failed:
+        raise NoWheel(
+            "\n".join(["no wheels for Python 3.12 on x86-64 Linux, and none are built from source:", *failed])
         )
-        if fetched.returncode:
-            subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", str(into), wanted], check=True)
-    built = [wheel.name for wheel in into.glob("*.whl") if not re.search(r"-(any|.*x86_64)\.whl$", wheel.name)]
-    if built:
-        raise SystemExit(f"not for the target: {', '.join(built)}")
 
 
-def main() -> None:
-    """Download what is needed and print what it weighs."""
+def main() -> int:
+    """Fetch what is needed and print what it weighs; 1 where something cannot be had."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--have", type=Path, help="file of `pip freeze` of the other machine: what it names stays here")
     parser.add_argument("--into", type=Path, default=ROOT / ".whl")
@@ -99,7 +130,11 @@ def main() -> None:
     for wheel in options.into.glob("*.whl"):
         wheel.unlink()
     chosen = {name: version for name, version in needed().items() if name not in have}
-    download(chosen, options.into)
+    try:
+        fetch_all(chosen, options.into)
+    except NoWheel as error:
+        print(error, file=sys.stderr)
+        return 1
     wheels = sorted(options.into.glob("*.whl"), key=lambda wheel: -wheel.stat().st_size)
     size = sum(wheel.stat().st_size for wheel in wheels) / 2**20
     for wheel in wheels:
@@ -107,7 +142,8 @@ def main() -> None:
     print(f"{size:8.2f} MiB  in {len(wheels)} wheels of {len(needed())} packages, in {options.into}")
     if size > LIMIT_MIB:
         print(f"over {LIMIT_MIB} MiB: name what the other machine has (pip freeze there) in HAVE=file", file=sys.stderr)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
