@@ -11,13 +11,17 @@ import torch
 from benchmarks.gpu.kept import finish, read, source
 from benchmarks.gpu.part import PARTS
 from benchmarks.gpu.plan import Plan
+from benchmarks.gpu.sets import lacking, needed, told
 from benchmarks.record import PAGES
 
 PAGE_ALONE = "page"
 
 
 def main() -> int:
-    """Run the parts that this source and device have not finished, and write the page; 1 when one of them failed."""
+    """Run the parts that this source and device have not finished, and write the page.
+
+    Returns 1 when one of them failed or was left out for lack of a package, 2 without the device.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; or {PAGE_ALONE}")
     parser.add_argument("--device", default="cuda")
@@ -35,14 +39,26 @@ def main() -> int:
         return 2
     if not plan.card and options.out.resolve() == PAGES.resolve():
         options.out = options.folder / "page"
-    failed = [part for part in wanted if finish(plan, part).error]
-    found = [kept for part in PARTS if (kept := read(plan, part)) is not None]
+    failed = [kept for part in wanted if (kept := finish(plan, part)).error]
+    write_page(plan, options.out)
+    for kept in failed:
+        print(f"{kept.part}: {kept.error}")
+    return 1 if failed else 0
+
+
+def write_page(plan: Plan, folder: Path) -> None:
+    """The page of the parts that are there; without what draws it, how to write it elsewhere."""
+    absent = lacking(needed(PAGE_ALONE))
+    if absent:
+        print(f"the page is not written, {told(absent)}; or elsewhere, from {plan.folder}/*.json:")
+        print(f"  {'' if plan.card else 'DEVICE=cpu '}benchmarks/gpu.sh page --source {plan.source}")
+        return
     from benchmarks.gpu.page import page
 
-    written = page(plan, found, tuple(PARTS)).write(options.out)
+    found = [kept for part in PARTS if (kept := read(plan, part)) is not None]
+    written = page(plan, found, tuple(PARTS)).write(folder)
     print(written.read_text())
     print(f"written: {written}")
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.gpu.plan import Plan, Row
+from benchmarks.gpu.sets import lacking, needed, told
 from benchmarks.record import commit, machine, packages
 
 LIMIT_S = 600.0
@@ -76,12 +77,17 @@ def write(plan: Plan, kept: Kept) -> None:
 def finish(plan: Plan, part: str, limit_s: float = LIMIT_S) -> Kept:
     """The part as it was kept, else run now in a process of its own.
 
-    One that failed is run again the next time, and one that did without a package when that has come.
+    One that failed is run again the next time, and one that did without a package when that has come. One whose
+    packages are not there is left out: its `error` says what it lacks, and nothing is kept.
     """
     kept = read(plan, part)
     if kept is not None and not kept.error and not any(map(find_spec, _missed(kept))):
         print(f"{part}: kept from an earlier run", flush=True)
         return kept
+    absent = lacking(needed(part))
+    if absent:
+        print(f"{part}: left out, {told(absent)}", flush=True)
+        return Kept(part, [], {}, f"left out, {told(absent)}")
     print(f"{part}: running on {plan.device}", flush=True)
     start = time.monotonic()
     place(plan, part).unlink(missing_ok=True)

@@ -1,14 +1,14 @@
 """`python -m benchmarks.gpu.wheels`, run by `make gpu-wheels`: the wheels that benchmarks/gpu.sh needs beside torch.
 
-They are the pins of requirements/*.txt for Python 3.12 on x86-64 Linux: what serves, what trains, the peers, and the
-client of the load. What the other machine has already, named in a file of `pip freeze` there, is left out: it weighs
-most of it.
+They are the pins of requirements/*.txt for Python 3.12 on x86-64 Linux, a folder for each set of `benchmarks.gpu.sets`.
+What the other machine has already, named in a file of `pip freeze` there, is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,16 +16,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from benchmarks.gpu.sets import SETS
+
 ROOT = Path(__file__).parents[2]
-LIMIT_MIB = 60
-WHOLE = ("serve.txt", "train.txt")  # all of these lists
-SOME = {"bench.txt": {"freia", "zuko"}, "dev.txt": {"certifi", "h11", "httpcore", "httpx", "idna"}}  # of these, some
+LISTS = ("serve.txt", "train.txt", "bench.txt", "dev.txt")
 SOURCE_ALONE = {"freia"}  # published without wheels; pure Python, so that a wheel made here is one for there
-WITH_TORCH = {"filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "setuptools", "sympy"}
-NOT_IMPORTED = {  # remote file systems of Lightning, and the readers of tables
-    *("aiohappyeyeballs", "aiohttp", "aiosignal", "attrs", "frozenlist", "multidict", "propcache", "yarl"),
-    *("polars", "polars-runtime-32"),
-}
 _TARGET = {
     "python_full_version": "3.12.3",
     "python_version": "3.12",
@@ -37,8 +32,6 @@ _TARGET = {
     "os_name": "posix",
 }
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
-
-
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
@@ -58,15 +51,12 @@ def pins(path: Path) -> dict[str, str]:
     return found
 
 
-def needed(requirements: Path = ROOT / "requirements") -> dict[str, str]:
-    """Versions by name of all that gpu.sh imports beside torch. Raises KeyError when a list misses a name of SOME."""
-    chosen: dict[str, str] = {}
-    for name in WHOLE:
-        chosen |= pins(requirements / name)
-    for name, packages in SOME.items():
-        listed = pins(requirements / name)
-        chosen |= {package: listed[package] for package in packages}
-    return {name: chosen[name] for name in sorted(set(chosen) - WITH_TORCH - NOT_IMPORTED)}
+def pinned(requirements: Path = ROOT / "requirements") -> dict[str, dict[str, str]]:
+    """Versions by name of each set. Raises KeyError for a package that no list pins."""
+    listed: dict[str, str] = {}
+    for name in LISTS:
+        listed |= pins(requirements / name)
+    return {name: {package: listed[package] for package in packages} for name, packages in SETS.items()}
 
 
 def names_in(text: str) -> set[str]:
@@ -105,15 +95,18 @@ def _pip(wanted: str, command: str, *options: str) -> None:
         raise NoWheel(f"{wanted}: {errors[-1].removeprefix('ERROR: ') if errors else done.stderr.strip()}")
 
 
-def fetch_all(chosen: dict[str, str], into: Path) -> None:
-    """Those packages, into a folder. Raises NoWheel that names every one that cannot be had."""
-    into.mkdir(parents=True, exist_ok=True)
+def fetch_all(chosen: dict[str, dict[str, str]], into: Path) -> None:
+    """Those of each set, into a folder of its name. Raises NoWheel that names every package that cannot be had."""
     failed: list[str] = []
-    for package, version in chosen.items():
-        try:
-            fetch(package, version, into)
-        except NoWheel as error:
-            failed.append(str(error))
+    for name, packages in chosen.items():
+        folder = into / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for package, version in packages.items():
+            try:
+                fetch(package, version, folder)
+            except NoWheel as error:
+                failed.append(str(error))
     if failed:
         raise NoWheel(
             "\n".join(["no wheels for Python 3.12 on x86-64 Linux, and none are built from source:", *failed])
@@ -127,21 +120,20 @@ def main() -> int:
     parser.add_argument("--into", type=Path, default=ROOT / ".whl")
     options = parser.parse_args()
     have = names_in(options.have.read_text()) if options.have else set()
-    for wheel in options.into.glob("*.whl"):
-        wheel.unlink()
-    chosen = {name: version for name, version in needed().items() if name not in have}
+    chosen = {
+        name: {package: version for package, version in packages.items() if package not in have}
+        for name, packages in pinned().items()
+    }
     try:
         fetch_all(chosen, options.into)
     except NoWheel as error:
         print(error, file=sys.stderr)
         return 1
-    wheels = sorted(options.into.glob("*.whl"), key=lambda wheel: -wheel.stat().st_size)
-    size = sum(wheel.stat().st_size for wheel in wheels) / 2**20
-    for wheel in wheels:
-        print(f"{wheel.stat().st_size / 2**20:8.2f} MiB  {wheel.name}")
-    print(f"{size:8.2f} MiB  in {len(wheels)} wheels of {len(needed())} packages, in {options.into}")
-    if size > LIMIT_MIB:
-        print(f"over {LIMIT_MIB} MiB: name what the other machine has (pip freeze there) in HAVE=file", file=sys.stderr)
+    for name in chosen:
+        wheels = {wheel.name: wheel.stat().st_size / 2**20 for wheel in (options.into / name).glob("*.whl")}
+        largest = sorted(wheels, key=wheels.__getitem__, reverse=True)[:3]
+        heaviest = ", ".join(f"{wheel.split('-')[0]} {wheels[wheel]:.1f}" for wheel in largest)
+        print(f"{sum(wheels.values()):6.1f} MiB in {len(wheels):2} wheels  {options.into / name}  ({heaviest})")
     return 0
 
 

@@ -15,8 +15,9 @@ from benchmarks.gpu.models import joint_mixture
 from benchmarks.gpu.page import page
 from benchmarks.gpu.part import PARTS, run
 from benchmarks.gpu.plan import Plan, Row
+from benchmarks.gpu.sets import SETS
 from benchmarks.gpu.throughput import weights_of
-from benchmarks.gpu.wheels import ROOT, needed, pins
+from benchmarks.gpu.wheels import ROOT
 from flows.conditioners.base import Conditioner
 
 RATES = Rates({"float32": 50e12, "bf16": 700e12}, copy=4e12, to_device=50e9, to_host=40e9)
@@ -211,18 +212,17 @@ def test_sources_that_differ_from_the_commit_are_another_measurement(monkeypatch
     assert keeping.source() != name
 
 
-def test_the_wheels_are_pinned_as_the_requirements_are() -> None:
-    chosen = needed()
-    for name in ("onnxruntime", "fastapi", "lightning", "zuko", "freia", "safetensors", "matplotlib"):
-        assert name in chosen
-    assert not {"torch", "polars", "pytest"} & set(chosen)
-    for path in (ROOT / "requirements").glob("*.txt"):
-        if path.name == "serving-peers.txt":  # an environment of its own
-            continue
-        listed = pins(path)
-        assert {name: listed[name] for name in chosen.keys() & listed.keys()} == {
-            name: chosen[name] for name in chosen.keys() & listed.keys()
-        }, path.name
+def test_a_part_whose_packages_are_missing_is_left_out_and_says_what_to_bring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SETS, "service", ("numpy", "no-such-package"))
+    plan = _plan(tmp_path, "cpu")
+    left_out = finish(plan, "http")
+    assert left_out.error.startswith("left out, no no-such-package here: bring .whl/service")
+    assert read(plan, "http") is None
+    before = Kept("http", [{"kind": "kept"}], FACTS)
+    write(plan, before)
+    assert finish(plan, "http") == before
 
 
 @pytest.mark.full
