@@ -23,14 +23,19 @@ the joint flow of 2 + 8 dimensions with 8 labels; affine is a conditional flow o
 
 
 def page(plan: Plan, found: Sequence[Kept], parts: Sequence[str]) -> Page:
-    """The page of the parts that are there; it names those that failed or were not run."""
+    """The page of the parts that are there; it names those that failed or were not run.
+
+    Of one that failed the rows that it left are shown, but nothing is concluded from them.
+    """
     done = {kept.part: kept.rows for kept in found if not kept.error}
     failed = [f"- **{kept.part} failed**: {kept.error}" for kept in found if kept.error]
     failed += [f"- {part} was not run" for part in parts if part not in {kept.part for kept in found}]
     device = found[0].facts["device"] if found else plan.device
     blocks = ["\n".join(failed)] if failed else []
-    for part, rows in done.items():
-        blocks += [f"## {part}", _TABLES.get(part.split("-")[0], plain)(rows)]
+    for kept in found:
+        if kept.rows:
+            title = f"## {kept.part}{', unfinished' if kept.error else ''}"
+            blocks += [title, _TABLES.get(kept.part.split("-")[0], plain)(kept.rows)]
     picture = plot(rows_of(done, "throughput"), device)
     caption = "Rows per second of engine calls (lines) against the floor of each (dashed)"
     return Page(
@@ -104,7 +109,7 @@ def _peers(rows: Sequence[Row]) -> str:
             *(f"{row['seconds'][name] * 1e6:.1f}" if name in row["seconds"] else "" for name in names),
             "" if row["floor"] is None else f"{row['floor'] * 1e6:.2f}",
         ]
-        for row in rows
+        for row in sorted(rows, key=lambda row: row["rows"])
     ]
     notes = dict.fromkeys(f"- {name}: {note}" for row in rows for name, note in row["notes"].items())
     return "\n\n".join(["Microseconds per call.", table(header, lines), *(["\n".join(notes)] if notes else [])])

@@ -27,19 +27,19 @@ from model_store.manifest import Precision
 from model_store.signature import Part
 
 
-def measure(plan: Plan, name: str) -> list[Row]:
+def measure(plan: Plan, name: str) -> Iterator[Row]:
     """First the measured rates, then one row per precision, operation and batch of that model."""
     sizes = plan.sizes
     rates = measure_rates(torch.device(plan.device), sizes.matrix_side, sizes.copy_bytes)
-    rows: list[Row] = [{"kind": "rates", "side": sizes.matrix_side, **asdict(rates)}]
+    yield {"kind": "rates", "side": sizes.matrix_side, **asdict(rates)}
     model = wide_models(sizes)[name]
     store = store_of(plan, name, model)
     for precision in precisions(Store.open(store).resolve(name)):
         loaded = loaded_on(plan, store, name, ENGINES[1], precision)
         named: Row = {"kind": "call", "model": name, "precision": precision}
-        rows += [named | row for row in _calls(loaded, weights_of(model, precision), rates, sizes.exponents)]
+        for row in _calls(loaded, weights_of(model, precision), rates, sizes.exponents):
+            yield named | row
         loaded.close()
-    return rows
 
 
 def weights_of(model: Model, precision: Precision) -> tuple[dict[str, int], int]:

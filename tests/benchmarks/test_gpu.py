@@ -3,17 +3,24 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from benchmarks.gpu import kept as keeping
 from benchmarks.gpu.floors import Rates, cost_of, floor_of
 from benchmarks.gpu.goals import figures
-from benchmarks.gpu.kept import MISSING, Kept, finish, read, write
+from benchmarks.gpu.kept import MISSING, UNFINISHED, Kept, finish, read, write
 from benchmarks.gpu.models import joint_mixture
 from benchmarks.gpu.page import page
 from benchmarks.gpu.part import PARTS, run
+from benchmarks.gpu.peers import called_once
 from benchmarks.gpu.plan import Plan, Row
 from benchmarks.gpu.sets import SETS
 from benchmarks.gpu.throughput import weights_of
@@ -199,6 +206,49 @@ def test_an_error_in_a_part_is_its_result(tmp_path: Path, monkeypatch: pytest.Mo
     kept = run(_plan(tmp_path, "cpu"), "broken")
     assert (kept.rows, kept.error.split(":")[0]) == ([], "AttributeError")
     assert kept.facts["device"].startswith("CPU")
+
+
+def test_rows_that_came_before_an_error_are_kept_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def three_steps(device: torch.device) -> Iterator[Row]:
+        yield {"recipe": "first of three"}
+        raise RuntimeError("lost the card")
+
+    monkeypatch.setattr("benchmarks.gpu.train.step_rates", three_steps)
+    plan = _plan(tmp_path, "cpu")
+    kept = run(plan, "training-steps")
+    assert (kept.rows, kept.error) == ([{"recipe": "first of three"}], "RuntimeError: lost the card")
+    assert read(plan, "training-steps") == replace(kept, error=UNFINISHED)  # what a kill would have left
+    text = page(plan, [kept], ("training-steps",)).render()
+    assert "**training-steps failed**: RuntimeError: lost the card" in text
+    assert "## training-steps, unfinished" in text and "first of three" in text
+
+
+def test_a_part_ends_with_the_script_and_runs_anew_the_next_time(tmp_path: Path) -> None:
+    """SIGKILL for the script alone: its output ends when the last process that has it does."""
+    command = [sys.executable, "-m", "benchmarks.gpu", "check", "--device", "cpu", "--source", "test"]
+    command += ["--folder", str(tmp_path), "--out", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as script:
+        assert script.stdout is not None
+        assert "check: running on cpu" in script.stdout.readline()
+        script.kill()
+        script.stdout.read()
+    plan = Plan("cpu", tmp_path, "test")
+    left = read(plan, "check")
+    assert left is None or left.error == UNFINISHED
+    again = finish(plan, "check")
+    assert again.rows and not again.error
+
+
+def test_nothing_is_compiled_past_the_time_of_a_part() -> None:
+    def call() -> np.ndarray:
+        return np.zeros(1)
+
+    def broken() -> np.ndarray:
+        raise RuntimeError("no such operator")
+
+    working, failed = called_once({"a": call, "b": broken}, ends=inf)
+    assert (list(working), failed) == (["a"], {"b": "RuntimeError: no such operator"})
+    assert called_once({"a": call, "b": broken}, ends=0.0) == ({}, {})
 
 
 def test_sources_that_differ_from_the_commit_are_another_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
