@@ -115,7 +115,7 @@ def _run(command: list[str], limit_s: float) -> str:
         code = process.wait(limit_s)
         return f"its process ended with {code}"
     except subprocess.TimeoutExpired:
-        return f"it ran past {limit_s:g} s"
+        return f"it ran past {limit_s:.3g} s"
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -64,7 +64,8 @@ def main(part: str, device: str, folder: str, source: str) -> None:
 
 def _end_with_the_starter() -> None:
     """With all that this process has started. Nothing ends one that was started by hand, which leads no session."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not of sys.stdin, whose lock the interpreter takes when it ends
+        pass
     if os.getsid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)
 

@@ -15,6 +15,7 @@ from flows.conditioners.precision import Precision
 from model_store.signature import ArraySpec, LabelCondition
 from training import datasets
 from training import recipe as recipes
+from training.convolutions import repeatable
 from training.datasets.base import Dataset, Split
 from training.errors import TrainingError, first_line
 from training.modelling import fresh_model
@@ -54,6 +55,11 @@ def step_rates(device: torch.device, rows: int = 10_000, budget_s: float = 3.0) 
     Images are random numbers in the shape of MNIST's: the work does not depend on them. Ways that would begin after
     `PART_S` are left out. On a CPU, where nothing is to be measured, batches are small and nothing is compiled.
     """
+    with repeatable(device):
+        yield from _each_case(device, rows, budget_s)
+
+
+def _each_case(device: torch.device, rows: int, budget_s: float) -> Iterator[Row]:
     ends = time.monotonic() + PART_S
     card = device.type == "cuda"
     for case in CASES:
