@@ -39,6 +39,7 @@ CONFIGURATIONS = {
 PEERS: tuple[type[Contestant], ...] = (Zuko, Freia)  # named as their packages
 OPERATIONS: tuple[Operation, ...] = ("score", "decode")
 OURS = "condflow"
+VARIANTS = 64  # of one function of a peer; torch compiles eight
 EAGER, COMPILED, GRAPHED = "eager", "compiled", "compiled, CUDA graphs"
 
 
@@ -148,7 +149,8 @@ def _compiled(
         def function(values: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
             return method(values, condition)
 
-        function.__code__ = function.__code__.replace()  # torch's compiler counts variants by code object, to eight
+        # a variant for every batch, way and operation, also of what is shared: past the limit it would run eagerly
+        torch._dynamo.config.recompile_limit = VARIANTS
         backend = "inductor" if mode else "aot_eager"
         _COMPILED[key] = torch.compile(function, mode=mode, dynamic=False, backend=backend)
     return _COMPILED[key]

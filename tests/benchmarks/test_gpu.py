@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from benchmarks.flows.configuration import Configuration
 from benchmarks.gpu.floors import Rates, cost_of, floor_of
 from benchmarks.gpu.goals import figures
 from benchmarks.gpu.kept import Kept
 from benchmarks.gpu.models import joint_mixture
 from benchmarks.gpu.page import page
-from benchmarks.gpu.peers import called_once
+from benchmarks.gpu.peers import COMPILED, called_once, contestants, peer_calls
 from benchmarks.gpu.plan import Plan, Row
 from benchmarks.gpu.throughput import weights_of
 from flows.conditioners.base import Conditioner
@@ -142,6 +144,16 @@ def test_what_is_not_finite_reaches_no_goal() -> None:
     rows = [named | {"error": e} for e in (1e-6, float("nan"), 1e-7)]
     (figure,) = figures({"check": rows}, card=True)
     assert figure.reached is False
+
+
+def test_a_compiled_peer_is_compiled_for_every_batch(tmp_path: Path) -> None:
+    """Past torch's limit of variants what is compiled would run eagerly, and nobody would know."""
+    peers, _ = contestants(Configuration("affine", transforms=1, width=8), torch.device("cpu"))
+    plan = Plan("cpu", tmp_path, "abc")
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True, recompile_limit=2):
+        for rows in (1, 2, 3):
+            arrays = {"x": np.zeros((rows, 16), np.float32), "condition": np.zeros((rows, 8), np.float32)}
+            peer_calls(plan, {"zuko": peers["zuko"]}, "score", arrays)[f"zuko, {COMPILED}"]()
 
 
 def test_nothing_is_compiled_past_the_time_of_a_part() -> None:
