@@ -29,7 +29,7 @@ LIMIT_S = 540.0  # what waits for the script mostly gives it ten minutes
 UNFINISHED = "unfinished"
 PACKAGES = ("torch", "triton", "numpy", "onnxruntime", "lightning", "zuko", "FrEIA", "fastapi", "uvicorn")
 MISSING = "its package is not installed here"  # a row's note on the package that it names
-_SOURCES = ("benchmarks", "flows", "inference", "model_store", "service", "training")
+_SOURCES = ("benchmarks", "flows", "inference", "model_store", "service", "tests", "training")
 _ROOT = Path(__file__).parents[2]
 
 

@@ -23,6 +23,7 @@ from training.errors import first_line
 # part: the module of this package whose `measure(plan, *rest)` gives its rows, and the rest; goals come first
 PARTS: dict[str, tuple[str, ...]] = {
     "check": ("check",),
+    "tests": ("tests",),
     "latency": ("latency",),
     "throughput-mixture": ("throughput", "mixture"),
     "http": ("http",),

@@ -33,6 +33,7 @@ SETS: dict[str, tuple[str, ...]] = {
         *("certifi", "httpcore", "httpx"),  # of who asks it
     ),
     "training": ("lightning", "lightning-utilities", "pytorch-lightning", "torchmetrics", "tqdm"),
+    "tests": ("hypothesis", "iniconfig", "pluggy", "pytest", "sortedcontainers"),
     "zuko": ("zuko",),
     "freia": ("freia", "scipy"),
     "page": (
@@ -40,7 +41,13 @@ SETS: dict[str, tuple[str, ...]] = {
     ),
 }
 ALWAYS = ("arrays", "engine")
-BESIDE = {"http": ("service",), "peers": ("zuko",), "training": ("training",), "page": ("page",)}
+BESIDE = {
+    "http": ("service",),
+    "page": ("page",),
+    "peers": ("zuko",),
+    "tests": ("service", "training", "tests"),
+    "training": ("training",),
+}
 
 
 def needed(part: str) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ def _parts(
         "check": [
             {"model": "mixture", "engine": "torch", "precision": "float32", "operation": "decode", "error": 1e-5}
         ],
+        "tests": [{"test": "a", "outcome": "passed", "s": 1.0, "said": ""}],
         "latency": [{"engine": "torch", **latency}, {"engine": "ONNX Runtime", **latency}],
         "throughput-mixture": [rates, _call(call_s), _call(call_s / 2, 2**6), _call(0.11, precision="bf16")],
         "peers-affine": [
@@ -137,6 +138,12 @@ def test_a_fit_below_the_accuracy_took_no_time_that_counts() -> None:
     row = {"recipe": "mnist", "way": "eager", "epochs": 30, "forward accuracy": 0.98, "s": 20.0}
     (below,) = figures({"training-accuracy": [row]}, card=True)
     assert below.reached is False
+
+
+def test_a_test_of_a_card_that_was_skipped_there_is_missed() -> None:
+    rows = [{"test": name, "outcome": outcome} for name, outcome in (("a", "passed"), ("b", "skipped"))]
+    (figure,) = figures({"tests": rows}, card=True)
+    assert (figure.value, figure.reached) == (1, False)
 
 
 def test_what_is_not_finite_reaches_no_goal() -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from benchmarks.gpu import kept as keeping
+from benchmarks.gpu import tests
 from benchmarks.gpu.__main__ import run_parts
 from benchmarks.gpu.kept import MISSING, UNFINISHED, Kept, finish, read, write
 from benchmarks.gpu.page import page
@@ -117,6 +118,15 @@ def test_a_part_ends_with_the_script_and_runs_anew_the_next_time(
     again = finish(plan, "check")
     assert again.rows and not again.error
     assert "Fatal" not in capfd.readouterr().err
+
+
+def test_the_tests_of_a_card_are_found_and_skipped_where_there_is_none(tmp_path: Path) -> None:
+    rows = list(tests.measure(_plan(tmp_path, "cpu")))
+    assert {row["outcome"] for row in rows} == {"passed" if torch.cuda.is_available() else "skipped"}
+    others = (path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
+    marked = {str(path.relative_to(ROOT)) for path in others if "mark.cuda" in path.read_text()}
+    assert marked == {*tests.FILES}
+    assert {row["test"].rpartition(".")[0].replace(".", "/") + ".py" for row in rows} == {*tests.FILES}
 
 
 def test_sources_that_differ_from_the_commit_are_another_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
