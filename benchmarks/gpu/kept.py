@@ -110,16 +110,14 @@ def _missed(kept: Kept) -> set[str]:
 
 def _run(command: list[str], limit_s: float) -> str:
     """Wait for the process, end it with all its children at the limit; what to say if it did not finish."""
-    process = subprocess.Popen(command, cwd=_ROOT, start_new_session=True, stdin=subprocess.PIPE)
-    try:
-        code = process.wait(limit_s)
-        return f"its process ended with {code}"
-    except subprocess.TimeoutExpired:
-        return f"it ran past {limit_s:.3g} s"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with subprocess.Popen(command, cwd=_ROOT, start_new_session=True, stdin=subprocess.PIPE) as process:
+        try:
+            return f"its process ended with {process.wait(limit_s)}"
+        except subprocess.TimeoutExpired:
+            return f"it ran past {limit_s:.3g} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def facts_here(plan: Plan) -> dict[str, str]:

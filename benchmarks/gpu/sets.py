@@ -1,7 +1,6 @@
 """What gpu.sh needs beside torch, in sets of packages that travel to another machine one by one; and what is not there.
 
-No set but `freia` and `page` is needed for their own sake: each holds what its parts need more than `arrays` and
-`engine`, which all parts need.
+All parts need `arrays` and `engine`; each other set holds what some need beside them, and none holds what another does.
 """
 
 from __future__ import annotations
@@ -14,17 +13,8 @@ SETS: dict[str, tuple[str, ...]] = {
     "engine": (
         *("annotated-types", "pydantic", "pydantic-core", "pydantic-settings", "python-dotenv"),
         *("typing-extensions", "typing-inspection"),
-        *(
-            "ml-dtypes",
-            "onnx",
-            "onnx-ir",
-            "onnxruntime",
-            "onnxscript",
-            "packaging",
-            "protobuf",
-            "pyyaml",
-            "safetensors",
-        ),
+        *("ml-dtypes", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "protobuf", "safetensors"),
+        *("packaging", "pyyaml"),
     ),
     "service": (
         *("annotated-doc", "anyio", "fastapi", "h11", "httptools", "idna", "orjson", "prometheus-client"),

@@ -156,7 +156,8 @@ def test_a_part_whose_packages_are_missing_is_left_out_and_says_what_to_bring(
 @pytest.mark.full
 @pytest.mark.timeout(1200)
 def test_the_script_runs_every_part_on_a_cpu(tmp_path: Path) -> None:
-    environment = {**os.environ, "DEVICE": "cpu", "OUT": str(tmp_path / "page"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHON": sys.executable, "DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+    environment["OUT"] = str(tmp_path / "page")
     command = ["benchmarks/gpu.sh", "--folder", str(tmp_path / "parts"), "--source", "test"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=1200)
     for part in PARTS:
