@@ -75,7 +75,7 @@ bench: $(VENV)/.dev $(VENV)/.bench  ## The flows core beside zuko, nflows and Fr
 bench-serving: $(VENV)/.dev .venv-peers/.stamp  ## The service beside LitServe, BentoML, Ray Serve and FastAPI, in 3 rounds (needs wrk, some 25 minutes); writes docs/results/serving.md.
 	@$(RUN) benchmarks.serving $(ARGS)
 
-gpu-wheels: $(VENV)/.dev  ## Fetch into .whl what benchmarks/gpu.sh needs on another machine but torch; HAVE=file: `pip freeze` there.
+gpu-wheels: $(VENV)/.dev  ## Fetch into .whl/SET/ what benchmarks/gpu.sh needs on another machine but torch; HAVE=file: `pip freeze` there.
 	@$(RUN) benchmarks.gpu.wheels $(if $(HAVE),--have $(HAVE))
 
 openapi: $(VENV)/.serve  ## Write openapi.yaml from the app.

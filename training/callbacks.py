@@ -90,7 +90,11 @@ class History(Callback):
 
 
 class Checkpoints(Checkpoint):
-    """`last` every `steps` steps and at every epoch's end, `best` whenever the validation loss is lowest so far."""
+    """`last` every `steps` steps and at every epoch's end, `best` whenever the validation loss is lowest so far.
+
+    A request to stop adds a `last`, but no look whether steps were finite: what is kept is the fit as it stands, so
+    that it goes on as if nobody had asked.
+    """
 
     def __init__(self, folder: Path, steps: int, interruption: Interruption) -> None:
         self.folder, self.steps, self.interruption = folder, steps, interruption
@@ -104,10 +108,11 @@ class Checkpoints(Checkpoint):
         module = cast(FitModule, pl_module)
         if module.position % module.per_epoch == 0:
             return
-        if module.position % self.steps == 0 or self.interruption.requested:
+        due = module.position % self.steps == 0
+        if due:
             module.settle()
+        if due or self.interruption.requested:
             self._save(trainer, module)
-            self._stop_if_asked(module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The validated weights are in place now: keep them if they are the best."""
@@ -123,8 +128,6 @@ class Checkpoints(Checkpoint):
         module = cast(FitModule, pl_module)
         self.finished = trainer.should_stop or module.position >= module.total
         self._save(trainer, module)
-        if not self.finished:
-            self._stop_if_asked(module)
 
     def state_dict(self) -> dict[str, Any]:
         """The best loss so far, and whether there is anything left to do."""
@@ -135,10 +138,10 @@ class Checkpoints(Checkpoint):
         self.best, self.finished = state_dict["best"], state_dict["finished"]
 
     def _save(self, trainer: Trainer, module: FitModule) -> None:
-        """Weights that the last step has spoilt are not kept: the guard finds out in the next step."""
-        if module.is_finite():
-            trainer.save_checkpoint(self.folder / LAST)
-
-    def _stop_if_asked(self, module: FitModule) -> None:
-        if self.interruption.requested:
+        """Stop behind it if asked to. Weights that the last step has spoilt are not kept, nor is the fit stopped with
+        them: the guard finds out soon, and puts good ones back."""
+        if not module.is_finite():
+            return
+        trainer.save_checkpoint(self.folder / LAST)
+        if self.interruption.requested and not self.finished:
             raise Interrupted(f"stopped after step {module.position} of {module.total}")

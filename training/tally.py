@@ -11,7 +11,8 @@ from torch import Tensor
 class Tally:
     """Sums of the terms over the good steps, and which of the steps since the last look were not finite.
 
-    `add` never waits for the device; `look`, `sums` and `counted` do. There is room for `period` steps between looks.
+    `add` never waits for the device; `first_bad`, `look`, `sums` and `counted` do. There is room for `period` steps
+    between looks. A checkpoint between two looks has the bad step, and the look comes when it would have come.
     """
 
     def __init__(self, period: int) -> None:
@@ -20,6 +21,7 @@ class Tally:
         self._names: tuple[str, ...] = ()
         self._totals: Tensor | None = None  # of each term over the good steps, and last their number
         self._flags: Tensor | None = None
+        self._told: int | None = None  # a bad step since the last look, by the checkpoint that the fit goes on from
 
     @property
     def full(self) -> bool:
@@ -36,13 +38,19 @@ class Tally:
         self._flags[len(self.pending)] = bad
         self.pending.append(step)
 
-    def look(self) -> int | None:
+    @property
+    def first_bad(self) -> int | None:
         """The first bad step since the last look, if any."""
-        steps, self.pending = self.pending, []
-        if self._flags is None:
-            return None
-        flags = self._flags[: len(steps)].tolist()
-        return next((step for step, flag in zip(steps, flags, strict=True) if flag), None)
+        if self._told is not None or self._flags is None:
+            return self._told
+        flags = self._flags[: len(self.pending)].tolist()
+        return next((step for step, flag in zip(self.pending, flags, strict=True) if flag), None)
+
+    def look(self) -> int | None:
+        """`first_bad`, which is dealt with now."""
+        bad = self.first_bad
+        self.pending, self._told = [], None
+        return bad
 
     @property
     def counted(self) -> int:
@@ -64,11 +72,12 @@ class Tally:
         self._totals = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds, after a look."""
-        return {"sums": self.sums, "counted": self.counted}
+        """What a checkpoint holds."""
+        return {"sums": self.sums, "counted": self.counted, "bad": self.first_bad}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on with a checkpoint's sums."""
+        """Go on with a checkpoint's sums, and its bad step; older checkpoints were written after a look."""
+        self._told = state.get("bad")
         if state["sums"]:
             self._names = tuple(state["sums"])
             counted = torch.tensor(state["counted"], dtype=torch.float64)

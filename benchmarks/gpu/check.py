@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -20,9 +20,8 @@ BATCHES = (1, 7, 256)
 FUSE_S = 5.0  # enough for the smallest program and the largest: both ways of running are checked
 
 
-def measure(plan: Plan) -> list[Row]:
+def measure(plan: Plan) -> Iterator[Row]:
     """One row per model, engine, precision and operation: the largest error relative to 1 + |value|."""
-    rows: list[Row] = []
     for name, model in {**wide_models(plan.sizes), "spline": perturb(conditional_spline())}.items():
         store = store_of(plan, name, model)
         exact = functions(copy.deepcopy(model).double())
@@ -37,9 +36,8 @@ def measure(plan: Plan) -> list[Row]:
                     errors.append(error_of(loaded.engine.run(operation, arrays), in_double(exact[operation], arrays)))
                 worst = float(np.max(errors))
                 named = {"model": name, "engine": engine, "precision": precision, "operation": operation}
-                rows.append(named | {"error": worst})
+                yield named | {"error": worst}
             loaded.close()
-    return rows
 
 
 def in_double(function: Function, arrays: Arrays) -> Arrays:

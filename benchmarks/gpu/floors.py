@@ -1,9 +1,11 @@
 """The floor of an engine call: the largest of what its products, its memory and its bus cannot do without.
 
-    floor = max(FLOPs / matrix rate, device bytes / copy rate, bytes in / bus rate, bytes out / bus rate)
+    floor = max(sum of FLOPs / matrix rate, device bytes / copy rate, bytes in / bus rate, bytes out / bus rate)
 
-at rates that were measured on the same card in the same run. The terms overlap at best, so the largest counts, not
-the sum. Elementwise work, log-determinants and launches are in no term: they are what a better engine makes cheaper.
+at rates that were measured on the same card in the same run. Products of one call may differ in precision: each counts
+at the rate of its own, and they follow one another on the matrix units, so their times add up. The terms overlap at
+best, so the largest counts, not the sum. Elementwise work, log-determinants and launches are in no term: they are what
+a better engine makes cheaper.
 """
 
 from __future__ import annotations
@@ -28,9 +30,12 @@ class Rates:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one call needs at least. `device_bytes`: weights, inputs and outputs, each once."""
+    """What one call needs at least: FLOPs by the precision of their products, and bytes.
 
-    flops: float
+    `device_bytes`: weights, inputs and outputs, each once.
+    """
+
+    flops: dict[str, int]
     device_bytes: float
     bytes_in: float
     bytes_out: float
@@ -66,20 +71,21 @@ class Floor:
         return max(terms, key=terms.__getitem__)
 
 
-def floor_of(cost: Cost, rates: Rates, precision: str) -> Floor:
-    """The floor of one call whose products run in `precision`."""
+def floor_of(cost: Cost, rates: Rates) -> Floor:
+    """The floor of one call."""
     return Floor(
-        products=cost.flops / rates.matrix[precision],
+        products=sum(flops / rates.matrix[precision] for precision, flops in cost.flops.items()),
         memory=cost.device_bytes / rates.copy,
         bus_in=cost.bytes_in / rates.to_device,
         bus_out=cost.bytes_out / rates.to_host,
     )
 
 
-def cost_of(flops_per_row: int, weight_bytes: int, bytes_in: int, bytes_out: int, rows: int) -> Cost:
-    """Of a call of `rows` rows whose inputs and outputs have these bytes.
+def cost_of(row_flops: Mapping[str, int], weight_bytes: int, bytes_in: int, bytes_out: int, rows: int) -> Cost:
+    """Of a call of `rows` rows whose inputs and outputs have these bytes; `row_flops` by precision, of one row.
 
-    >>> cost_of(flops_per_row=100, weight_bytes=40, bytes_in=8, bytes_out=4, rows=2)
-    Cost(flops=200, device_bytes=52, bytes_in=8, bytes_out=4)
+    >>> cost_of({"bf16": 100, "float32": 3}, weight_bytes=40, bytes_in=8, bytes_out=4, rows=2)
+    Cost(flops={'bf16': 200, 'float32': 6}, device_bytes=52, bytes_in=8, bytes_out=4)
     """
-    return Cost(rows * flops_per_row, weight_bytes + bytes_in + bytes_out, bytes_in, bytes_out)
+    flops = {precision: rows * of_one for precision, of_one in row_flops.items()}
+    return Cost(flops, weight_bytes + bytes_in + bytes_out, bytes_in, bytes_out)

@@ -11,6 +11,7 @@ from benchmarks.gpu.models import MIXTURE
 from benchmarks.gpu.peers import COMPILED, OURS
 from benchmarks.gpu.plan import Row
 from benchmarks.gpu.subject import ENGINES
+from benchmarks.gpu.tests import PASSED
 from benchmarks.record import Figure
 
 TOLERANCE = 5e-4  # relative to 1 + |value|: float32 through eight couplings
@@ -27,6 +28,7 @@ def figures(parts: Parts, card: bool) -> list[Figure]:
     """Every figure that the parts allow."""
     made = [
         *_check(parts.get("check", ())),
+        *_tests(parts.get("tests", ())),
         *_latency(parts.get("latency", ())),
         *_throughput(rows_of(parts, "throughput")),
         *_peers(rows_of(parts, "peers")),
@@ -42,7 +44,7 @@ def rows_of(parts: Parts, kind: str) -> list[Row]:
 
 
 def share(row: Row) -> float:
-    """Of the measured matrix rate in the row's own precision that an engine call reaches."""
+    """Of the measured matrix rates, each product's in its own precision, that an engine call reaches."""
     return row["products"] / row["seconds"]
 
 
@@ -67,6 +69,13 @@ def _check(rows: Sequence[Row]) -> list[Figure]:
         )
         for row in _most(rows, _error, "engine", "precision")
     ]
+
+
+def _tests(rows: Sequence[Row]) -> list[Figure]:
+    if not rows:
+        return []
+    others = sum(row["outcome"] != PASSED for row in rows)
+    return [Figure("tests of a card that did not pass", others, 0, "lower", digits=0, note=f"of {len(rows)}")]
 
 
 def _error(row: Row) -> float:

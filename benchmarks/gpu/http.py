@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,23 +25,17 @@ _NPZ = {**_JSON, "accept": "application/x-npz"}
 REPEATS = 3
 
 
-def measure(plan: Plan) -> list[Row]:
+def measure(plan: Plan) -> Iterator[Row]:
     """One row per question and number of clients, then the large request: seconds (median of three) and bytes."""
     store = store_of(plan, MIXTURE, wide_models(plan.sizes)[MIXTURE])
     device = plan.device if plan.card else "cpu"
     environment: dict[str, Any] = dict(os.environ)
     with service_process(store, "--device", device, **environment) as service:
-        rows = [
-            {
-                "kind": "one row",
-                "path": path,
-                "clients": clients,
-                **_closed_loop(plan, service.port, path, body, clients),
-            }
-            for path, body in questions().items()
-            for clients in plan.sizes.clients
-        ]
-        return [*rows, _large(service.port, plan.sizes.http_samples)]
+        for path, body in questions().items():
+            for clients in plan.sizes.clients:
+                found = _closed_loop(plan, service.port, path, body, clients)
+                yield {"kind": "one row", "path": path, "clients": clients, **found}
+        yield _large(service.port, plan.sizes.http_samples)
 
 
 def questions() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Parts that were finished, one JSON each: what was measured on this source and device is not measured again.
 
-A part runs in a process of its own with a limit, so that a lost device or a hanging compiler ends one part alone. What
-it left tells where and when it ran: the page can be written later, and on a machine without the device.
+A part runs in a process of its own with a limit, so that a lost device or a hanging compiler ends one part alone,
+which keeps the rows that it has. What it left tells where and when it ran: the page can be written later, and on a
+machine without the device.
 """
 
 from __future__ import annotations
@@ -15,24 +16,26 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.gpu.plan import Plan, Row
+from benchmarks.gpu.sets import lacking, needed, told
 from benchmarks.record import commit, machine, packages
 
-LIMIT_S = 600.0
+LIMIT_S = 540.0  # what waits for the script mostly gives it ten minutes
+UNFINISHED = "unfinished"
 PACKAGES = ("torch", "triton", "numpy", "onnxruntime", "lightning", "zuko", "FrEIA", "fastapi", "uvicorn")
 MISSING = "its package is not installed here"  # a row's note on the package that it names
-_SOURCES = ("benchmarks", "flows", "inference", "model_store", "service", "training")
+_SOURCES = ("benchmarks", "flows", "inference", "model_store", "service", "tests", "training")
 _ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a part left: its rows, or the `error` that ended it, and the facts of where it ran."""
+    """What a part left: its rows, those before the `error` that ended it if any, and the facts of where it ran."""
 
     part: str
     rows: list[Row]
@@ -76,20 +79,24 @@ def write(plan: Plan, kept: Kept) -> None:
 def finish(plan: Plan, part: str, limit_s: float = LIMIT_S) -> Kept:
     """The part as it was kept, else run now in a process of its own.
 
-    One that failed is run again the next time, and one that did without a package when that has come.
+    One that failed is run again the next time, and one that did without a package when that has come. One whose
+    packages are not there is left out: its `error` says what it lacks, and nothing is kept.
     """
     kept = read(plan, part)
     if kept is not None and not kept.error and not any(map(find_spec, _missed(kept))):
         print(f"{part}: kept from an earlier run", flush=True)
         return kept
-    print(f"{part}: running on {plan.device}", flush=True)
+    absent = lacking(needed(part))
+    if absent:
+        print(f"{part}: left out, {told(absent)}", flush=True)
+        return Kept(part, [], {}, f"left out, {told(absent)}")
     start = time.monotonic()
     place(plan, part).unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu.part", part, plan.device, str(plan.folder), plan.source]
     ended = _run(command, limit_s)
-    kept = read(plan, part)
-    if kept is None:
-        kept = Kept(part, [], facts_here(plan), ended)
+    kept = read(plan, part) or Kept(part, [], facts_here(plan), UNFINISHED)
+    if kept.error == UNFINISHED:
+        kept = replace(kept, error=ended)
         write(plan, kept)
     seconds = time.monotonic() - start
     print(f"{part}: {f'failed, {kept.error}' if kept.error else 'done'} after {seconds:.0f} s", flush=True)
@@ -102,17 +109,15 @@ def _missed(kept: Kept) -> set[str]:
 
 
 def _run(command: list[str], limit_s: float) -> str:
-    """Wait for the process, end it with all its children at the limit; what to say if it left nothing."""
-    process = subprocess.Popen(command, cwd=_ROOT, start_new_session=True)
-    try:
-        code = process.wait(limit_s)
-        return f"its process ended with {code}"
-    except subprocess.TimeoutExpired:
-        return f"it ran past {limit_s:g} s"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    """Wait for the process, end it with all its children at the limit; what to say if it did not finish."""
+    with subprocess.Popen(command, cwd=_ROOT, start_new_session=True, stdin=subprocess.PIPE) as process:
+        try:
+            return f"its process ended with {process.wait(limit_s)}"
+        except subprocess.TimeoutExpired:
+            return f"it ran past {limit_s:.3g} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def facts_here(plan: Plan) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -17,10 +17,9 @@ from model_store.signature import Operation
 ROWS = (1, 16, 64)
 
 
-def measure(plan: Plan) -> list[Row]:
+def measure(plan: Plan) -> Iterator[Row]:
     """p50 and p99 in microseconds of every operation of the mixture, in both engines; operations take turns."""
     store = store_of(plan, MIXTURE, wide_models(plan.sizes)[MIXTURE])
-    rows: list[Row] = []
     for engine in ENGINES:
         loaded = loaded_on(plan, store, MIXTURE, engine)
         for batch in ROWS:
@@ -28,9 +27,8 @@ def measure(plan: Plan) -> list[Row]:
             calls = {str(o): call_of(loaded, o, feed(loaded.signature, o, batch)) for o in operations}
             for operation, seconds in latencies(calls, 1000 if plan.card else 20).items():
                 p50, p99 = (1e6 * np.quantile(seconds, (0.5, 0.99))).tolist()
-                rows.append({"engine": engine, "operation": operation, "rows": batch, "p50_us": p50, "p99_us": p99})
+                yield {"engine": engine, "operation": operation, "rows": batch, "p50_us": p50, "p99_us": p99}
         loaded.close()
-    return rows
 
 
 def call_of(loaded: Loaded, operation: Operation, inputs: Inputs) -> Callable[[], object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _PRETRAINED = Path(__file__).parents[2] / "pretrained"
 _MIB = 2**20
 
 
-def measure(plan: Plan) -> list[Row]:
+def measure(plan: Plan) -> Iterator[Row]:
     """One row per version: MiB of its weights, then allocated, reserved and peak on the device.
 
     The ready-made versions and the mixture, loaded one after another, each released before the next. On a CPU torch
@@ -29,8 +30,9 @@ def measure(plan: Plan) -> list[Row]:
         if archive.name.rsplit("-", 1)[0] not in store.models():
             store.import_archive(archive)
     batch = 2 ** max(e for e in plan.sizes.exponents if e <= 16)
-    rows = [_version(plan, store, name, batch) for name in store.models()]
-    return [*rows, {"version": "none (what stays after the last)", **_counted(plan)}]
+    for name in store.models():
+        yield _version(plan, store, name, batch)
+    yield {"version": "none (what stays after the last)", **_counted(plan)}
 
 
 def _version(plan: Plan, store: Store, name: str, batch: int) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -20,12 +20,14 @@ COMPARED = 10**7  # normals
 PIECE = 2**18
 
 
-def measure(plan: Plan) -> list[Row]:
+def measure(plan: Plan) -> Iterator[Row]:
     """One row per size: milliseconds of each way; last how far the two generators' normals lie apart, in ulp."""
     device = torch.device(plan.device)
     noise = DeviceNoise(device)
     exponents = (10, 14, 18, 22, 24) if plan.card else (10, 14, 18)
-    return [_sized(noise, 2**exponent, device) for exponent in exponents] + [_apart(noise, device)]
+    for exponent in exponents:
+        yield _sized(noise, 2**exponent, device)
+    yield _apart(noise, device)
 
 
 def _sized(noise: DeviceNoise, numbers: int, device: torch.device) -> Row:

@@ -14,22 +14,28 @@ from benchmarks.record import Page, table
 PROTOCOL = """Every engine call goes from arrays on the host to arrays on the host, so that transfers count, for peers
 as well. Latencies and calls: the host's clock around single calls, after warm-ups, medians; contestants take turns in
 one process (lower quartile of the rounds). Rates: CUDA events around products and copies of random data, medians. The
-floor of a call is the largest of FLOPs over the measured matrix rate, bytes (weights, inputs, outputs, each once) over
-the measured copy rate, and bytes over the measured bus rates. Versions are loaded and warmed up as the service does
+floor of a call is the largest of FLOPs over the measured matrix rate (each product's in its own precision: in bf16 the
+last layers of the conditioners stay in float32), bytes (weights, inputs, outputs, each once) over the measured copy
+rate, and bytes over the measured bus rates. Versions are loaded and warmed up as the service does
 it, on a card with programs captured as CUDA graphs and compiled where that measured faster in the time it allows.
 Weights are untrained and inputs random unless a part says otherwise: neither changes what is measured. The mixture is
 the joint flow of 2 + 8 dimensions with 8 labels; affine is a conditional flow on 64 numbers."""
 
 
 def page(plan: Plan, found: Sequence[Kept], parts: Sequence[str]) -> Page:
-    """The page of the parts that are there; it names those that failed or were not run."""
+    """The page of the parts that are there; it names those that failed or were not run.
+
+    Of one that failed the rows that it left are shown, but nothing is concluded from them.
+    """
     done = {kept.part: kept.rows for kept in found if not kept.error}
     failed = [f"- **{kept.part} failed**: {kept.error}" for kept in found if kept.error]
     failed += [f"- {part} was not run" for part in parts if part not in {kept.part for kept in found}]
     device = found[0].facts["device"] if found else plan.device
     blocks = ["\n".join(failed)] if failed else []
-    for part, rows in done.items():
-        blocks += [f"## {part}", _TABLES.get(part.split("-")[0], plain)(rows)]
+    for kept in found:
+        if kept.rows:
+            title = f"## {kept.part}{', unfinished' if kept.error else ''}"
+            blocks += [title, _TABLES.get(kept.part.split("-")[0], plain)(kept.rows)]
     picture = plot(rows_of(done, "throughput"), device)
     caption = "Rows per second of engine calls (lines) against the floor of each (dashed)"
     return Page(
@@ -103,7 +109,7 @@ def _peers(rows: Sequence[Row]) -> str:
             *(f"{row['seconds'][name] * 1e6:.1f}" if name in row["seconds"] else "" for name in names),
             "" if row["floor"] is None else f"{row['floor'] * 1e6:.2f}",
         ]
-        for row in rows
+        for row in sorted(rows, key=lambda row: row["rows"])
     ]
     notes = dict.fromkeys(f"- {name}: {note}" for row in rows for name, note in row["notes"].items())
     return "\n\n".join(["Microseconds per call.", table(header, lines), *(["\n".join(notes)] if notes else [])])

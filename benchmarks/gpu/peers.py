@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import cast
@@ -23,7 +23,7 @@ from benchmarks.gpu.floors import cost_of, floor_of
 from benchmarks.gpu.kept import MISSING
 from benchmarks.gpu.latency import call_of
 from benchmarks.gpu.models import perturb
-from benchmarks.gpu.plan import Plan, Row
+from benchmarks.gpu.plan import PART_S, TIME_UP, Plan, Row
 from benchmarks.gpu.rates import measure_rates
 from benchmarks.gpu.subject import ENGINES, feed, loaded_on, store_of
 from flows.models.base import Model
@@ -39,12 +39,15 @@ CONFIGURATIONS = {
 PEERS: tuple[type[Contestant], ...] = (Zuko, Freia)  # named as their packages
 OPERATIONS: tuple[Operation, ...] = ("score", "decode")
 OURS = "condflow"
+VARIANTS = 64  # of one function of a peer; torch compiles eight
 EAGER, COMPILED, GRAPHED = "eager", "compiled", "compiled, CUDA graphs"
-TIME_S = 480.0  # of a part's ten minutes; cells that would begin later are left out, and the page says so
 
 
-def measure(plan: Plan, configuration: str) -> list[Row]:
-    """One row per operation and batch: seconds per call of everyone who could, notes on who could not."""
+def measure(plan: Plan, configuration: str) -> Iterator[Row]:
+    """One row per operation and batch: seconds per call of everyone who could, notes on who could not.
+
+    A cell whose compilations do not end in time is left out: without some of the peers it would flatter us.
+    """
     config, sizes = CONFIGURATIONS[configuration], plan.sizes
     if not plan.card:
         config = replace(config, transforms=sizes.blocks, width=sizes.width)
@@ -55,31 +58,43 @@ def measure(plan: Plan, configuration: str) -> list[Row]:
     rates = measure_rates(torch.device(plan.device), sizes.matrix_side, sizes.copy_bytes)
     weight_bytes = 4 * ours.parameters()
     peers, notes = contestants(config, torch.device(plan.device))
-    rows: list[Row] = []
-    started = time.monotonic()
+    ends = time.monotonic() + PART_S
     for batch in sizes.peer_rows:
         for operation in OPERATIONS:
-            cell: Row = {"configuration": configuration, "operation": operation, "rows": batch, "notes": dict(notes)}
-            if time.monotonic() - started > TIME_S:
-                rows.append(cell | {"seconds": {}, "floor": None, "notes": {"all": "left out: the part's time was up"}})
-                continue
+            cell: Row = {"configuration": configuration, "operation": operation, "rows": batch}
             arrays = feed(loaded.signature, operation, batch)
-            calls = {OURS: call_of(loaded, operation, arrays)}
-            for who, call in peer_calls(plan, peers, operation, arrays).items():
-                try:
-                    call()
-                    calls[who] = call
-                except Exception as error:  # whatever a peer or its compiler raises is its result in this cell
-                    cell["notes"][who] = f"{type(error).__name__}: {first_line(error)[:120]}"
+            calls, failed = called_once(peer_calls(plan, peers, operation, arrays), ends)
+            if time.monotonic() > ends:
+                yield cell | {"seconds": {}, "floor": None, "notes": {"all": TIME_UP}}
+                continue
+            calls[OURS] = call_of(loaded, operation, arrays)
             rounds = interleaved(calls, sizes.rounds, sizes.budget_s)
-            cell["seconds"] = {who: quartile(seconds) for who, seconds in rounds.items()}
+            seconds = {who: quartile(rounds[who]) for who in (OURS, *rounds)}
             bytes_in = sum(array.nbytes for array in arrays.values())
             bytes_out = batch * 4 * (config.features if operation == "decode" else 1)
-            cost = cost_of(config.conditioner_flops, weight_bytes, bytes_in, bytes_out, batch)
-            cell["floor"] = floor_of(cost, rates, "float32").seconds
-            rows.append(cell)
+            cost = cost_of({"float32": config.conditioner_flops}, weight_bytes, bytes_in, bytes_out, batch)
+            yield cell | {"seconds": seconds, "floor": floor_of(cost, rates).seconds, "notes": notes | failed}
     loaded.close()
-    return rows
+
+
+def called_once(
+    calls: Mapping[str, Callable[[], np.ndarray]], ends: float
+) -> tuple[dict[str, Callable[[], object]], dict[str, str]]:
+    """Those that work, compiled by now, and what the others raise; none are tried past `ends` of the monotonic clock.
+
+    Whatever a peer or its compiler raises is its result in this cell.
+    """
+    working: dict[str, Callable[[], object]] = {}
+    failed: dict[str, str] = {}
+    for who, call in calls.items():
+        if time.monotonic() > ends:
+            break
+        try:
+            call()
+            working[who] = call
+        except Exception as error:
+            failed[who] = f"{type(error).__name__}: {first_line(error)[:120]}"
+    return working, failed
 
 
 def contestants(config: Configuration, device: torch.device) -> tuple[dict[str, Contestant], dict[str, str]]:
@@ -134,7 +149,8 @@ def _compiled(
         def function(values: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
             return method(values, condition)
 
-        function.__code__ = function.__code__.replace()  # torch's compiler counts variants by code object, to eight
+        # a variant for every batch, way and operation, also of what is shared: past the limit it would run eagerly
+        torch._dynamo.config.recompile_limit = VARIANTS
         backend = "inductor" if mode else "aot_eager"
         _COMPILED[key] = torch.compile(function, mode=mode, dynamic=False, backend=backend)
     return _COMPILED[key]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+PART_S = 240.0  # after which a part that compiles much begins nothing more
+TIME_UP = "left out: the part's time was up"  # what it says of the rest
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Sizes:
     Args:
         blocks, depth, width: of the mixture's flow and of the wide conditional one.
         exponents: throughput is measured at 2^e rows.
-        peer_rows: batches of the comparison with peers.
+        peer_rows: batches of the comparison with peers, in the order in which they are measured while there is time.
         matrix_side: side of the square product that gives the matrix rate.
         copy_bytes: size of the copies that give the copy rates.
         rounds, budget_s: turns of every contestant and the seconds of one.
@@ -43,7 +45,7 @@ CARD = Sizes(
     depth=3,
     width=512,
     exponents=(6, 8, 10, 12, 14, 16, 18, 20),
-    peer_rows=(1, 16, 64, 1024, 65_536),
+    peer_rows=(1, 65_536, 64, 1024, 16),
     matrix_side=8192,
     copy_bytes=2**30,
     rounds=11,

@@ -28,34 +28,40 @@ from model_store.manifest import Precision
 from model_store.signature import Part
 
 
-def measure(plan: Plan, name: str) -> list[Row]:
+def measure(plan: Plan, name: str) -> Iterator[Row]:
     """First the measured rates, then one row per precision, operation and batch of that model."""
     sizes = plan.sizes
     rates = measure_rates(torch.device(plan.device), sizes.matrix_side, sizes.copy_bytes)
-    rows: list[Row] = [{"kind": "rates", "side": sizes.matrix_side, **asdict(rates)}]
+    yield {"kind": "rates", "side": sizes.matrix_side, **asdict(rates)}
     model = wide_models(sizes)[name]
     store = store_of(plan, name, model)
     for precision in precisions(Store.open(store).resolve(name)):
         loaded = loaded_on(plan, store, name, ENGINES[1], precision)
         named: Row = {"kind": "call", "model": name, "precision": precision}
-        rows += [named | row for row in _calls(loaded, weights_of(model, precision), rates, precision, sizes.exponents)]
+        for row in _calls(loaded, weights_of(model, precision), rates, sizes.exponents):
+            yield named | row
         loaded.close()
-    return rows
 
 
-def weights_of(model: Model, precision: Precision) -> tuple[int, int]:
-    """Numbers in matrices, and bytes of all weights as the engine holds them in this precision."""
+def weights_of(model: Model, precision: Precision) -> tuple[dict[str, int], int]:
+    """FLOPs of one row in products with matrices, by their precision, and bytes of all weights as the engine has them.
+
+    In bf16 only what `round_weights` rounds is multiplied so: the last layers of conditioners stay in float32.
+    """
     held = copy.deepcopy(model)
     if precision == "bf16":
         round_weights(held)
-    parameters = list(held.parameters())
-    return sum(p.numel() for p in parameters if p.ndim == 2), sum(p.nbytes for p in parameters)
+    flops: dict[str, int] = {}
+    for matrix in (p for p in held.parameters() if p.ndim == 2):
+        own = "bf16" if matrix.dtype == torch.bfloat16 else "tf32" if precision == "tf32" else "float32"
+        flops[own] = flops.get(own, 0) + 2 * matrix.numel()
+    return flops, sum(p.nbytes for p in held.parameters())
 
 
 def _calls(
-    loaded: Loaded, weights: tuple[int, int], rates: Rates, precision: Precision, exponents: Sequence[int]
+    loaded: Loaded, weights: tuple[dict[str, int], int], rates: Rates, exponents: Sequence[int]
 ) -> Iterator[Row]:
-    matrices, weight_bytes = weights
+    row_flops, weight_bytes = weights
     for operation in loaded.signature.operations:
         for drawn in (False, True) if operation == "decode" and loaded.engine.draws else (False,):
             for batch in (2**e for e in exponents):
@@ -74,8 +80,8 @@ def _calls(
                 seconds = median_call(call_of(loaded, operation, inputs))
                 bytes_in = sum(column.nbytes for column in inputs.values() if isinstance(column, np.ndarray))
                 bytes_out = sum(output.nbytes for output in outputs.values())
-                cost = cost_of(2 * matrices, weight_bytes, bytes_in, bytes_out, batch)
-                yield row | {"seconds": seconds, "flops": cost.flops, **asdict(floor_of(cost, rates, precision))}
+                cost = cost_of(row_flops, weight_bytes, bytes_in, bytes_out, batch)
+                yield row | {"seconds": seconds, "flops": cost.flops, **asdict(floor_of(cost, rates))}
 
 
 def _told(part: Part, rows: int) -> Drawn:

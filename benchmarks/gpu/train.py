@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -27,9 +28,9 @@ from training.seeds import reseed
 TINY: dict[str, Any] = {"fit.epochs": 2, "fit.batch": 32}
 
 
-def measure(plan: Plan, what: Literal["steps", "accuracy"]) -> list[Row]:
+def measure(plan: Plan, what: Literal["steps", "accuracy"]) -> Iterator[Row]:
     """The rows of one of the two."""
-    return list(step_rates(torch.device(plan.device))) if what == "steps" else [time_to_accuracy(plan)]
+    return step_rates(torch.device(plan.device)) if what == "steps" else iter([time_to_accuracy(plan)])
 
 
 class Accuracy(Callback):

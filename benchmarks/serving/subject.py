@@ -13,9 +13,9 @@ from flows.architecture import build
 from flows.config import Conditioner, CouplingConfig, Data, LabelCondition
 from flows.models.base import Model
 from model_store import Draft, Store
+from model_store.code_version import code_version
 from model_store.manifest import Lineage
 from training.export import export
-from training.publishing import code_version
 from training.signature import signature_of
 
 MODEL = "bench"

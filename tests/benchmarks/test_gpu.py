@@ -1,30 +1,27 @@
+"""What a card's benchmark makes of its measurements: floors, shares of rates, and the page with its goals."""
+
 from __future__ import annotations
 
-import json
-import os
-import subprocess
+from math import inf
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from benchmarks.gpu import kept as keeping
+from benchmarks.flows.configuration import Configuration
 from benchmarks.gpu.floors import Rates, cost_of, floor_of
 from benchmarks.gpu.goals import figures
-from benchmarks.gpu.kept import MISSING, Kept, finish, read, write
+from benchmarks.gpu.kept import Kept
 from benchmarks.gpu.models import joint_mixture
 from benchmarks.gpu.page import page
-from benchmarks.gpu.part import PARTS, run
+from benchmarks.gpu.peers import COMPILED, called_once, contestants, peer_calls
 from benchmarks.gpu.plan import Plan, Row
 from benchmarks.gpu.throughput import weights_of
-from benchmarks.gpu.wheels import ROOT, needed, pins
 from flows.conditioners.base import Conditioner
 
 RATES = Rates({"float32": 50e12, "bf16": 700e12}, copy=4e12, to_device=50e9, to_host=40e9)
 FACTS = {"device": "Card X, 141 GiB", "machine": "m", "packages": "torch 2.11", "when": "2026-01-01T00:00:00+00:00"}
-
-
-def _plan(folder: Path, device: str = "cuda", source: str = "abc") -> Plan:
-    return Plan(device, folder, source)
 
 
 def _call(seconds: float, rows: int = 2**20, precision: str = "float32") -> Row:
@@ -52,6 +49,7 @@ def _parts(
         "check": [
             {"model": "mixture", "engine": "torch", "precision": "float32", "operation": "decode", "error": 1e-5}
         ],
+        "tests": [{"test": "a", "outcome": "passed", "s": 1.0, "said": ""}],
         "latency": [{"engine": "torch", **latency}, {"engine": "ONNX Runtime", **latency}],
         "throughput-mixture": [rates, _call(call_s), _call(call_s / 2, 2**6), _call(0.11, precision="bf16")],
         "peers-affine": [
@@ -65,24 +63,33 @@ def _parts(
 
 
 def test_the_floor_is_its_largest_term() -> None:
-    small = floor_of(cost_of(8_000_000, 16_000_000, 40, 8, rows=1), RATES, "float32")
+    small = floor_of(cost_of({"float32": 8_000_000}, 16_000_000, 40, 8, rows=1), RATES)
     assert small.memory == pytest.approx((16_000_000 + 48) / 4e12)
     assert (small.term, small.seconds) == ("memory", small.memory)
-    large = floor_of(cost_of(8_000_000, 16_000_000, 40 * 2**20, 8 * 2**20, rows=2**20), RATES, "float32")
+    large = floor_of(cost_of({"float32": 8_000_000}, 16_000_000, 40 * 2**20, 8 * 2**20, rows=2**20), RATES)
     assert large.products == pytest.approx(8e6 * 2**20 / 50e12)
     assert large.term == "products"
-    assert floor_of(cost_of(100, 0, 2**30, 0, rows=1), RATES, "bf16").term == "bus_in"
+    assert floor_of(cost_of({"bf16": 100}, 0, 2**30, 0, rows=1), RATES).term == "bus_in"
 
 
-def test_weights_count_with_the_bytes_that_the_engine_holds() -> None:
+def test_products_count_at_the_rate_of_their_own_precision() -> None:
+    cost = cost_of({"bf16": 7_000_000, "float32": 1_000_000}, 0, 0, 0, rows=1000)
+    assert floor_of(cost, RATES).products == pytest.approx(7e9 / 700e12 + 1e9 / 50e12)
+
+
+def test_weights_count_as_the_engine_holds_them() -> None:
+    """In bf16 the last layers are held, and multiplied, in float32."""
     model = joint_mixture(width=32, depth=2, blocks=2)
-    last = {id(p) for part in model.modules() if isinstance(part, Conditioner) for p in part.last.parameters()}
+    last = [p for part in model.modules() if isinstance(part, Conditioner) for p in part.last.parameters()]
     trunks = sum(p.numel() for part in model.modules() if isinstance(part, Conditioner) for p in part.parameters())
-    trunks -= sum(p.numel() for p in model.parameters() if id(p) in last)
-    matrices, exact = weights_of(model, "float32")
+    trunks -= sum(p.numel() for p in last)
+    flops, exact = weights_of(model, "float32")
     assert exact == 4 * sum(p.numel() for p in model.parameters())
-    assert trunks > 0 and weights_of(model, "bf16") == (matrices, exact - 2 * trunks)
-    assert weights_of(model, "float32") == (matrices, exact)
+    assert weights_of(model, "tf32") == ({"tf32": flops["float32"]}, exact)
+    exactly = sum(2 * p.numel() for p in last if p.ndim == 2)
+    assert exactly > 0 and trunks > 0
+    rounded = {"bf16": flops["float32"] - exactly, "float32": exactly}
+    assert weights_of(model, "bf16") == (rounded, exact - 2 * trunks)
 
 
 def test_a_share_is_of_the_rate_in_its_own_precision() -> None:
@@ -105,7 +112,7 @@ def test_a_share_is_of_the_rate_in_its_own_precision() -> None:
 )
 def test_the_page_gives_a_verdict_on_every_goal(tmp_path: Path, parts: dict[str, list[Row]], missed: str) -> None:
     found = [Kept(part, rows, FACTS) for part, rows in parts.items()]
-    written = page(_plan(tmp_path), found, (*parts, "peers-spline")).write(tmp_path)
+    written = page(Plan("cuda", tmp_path, "abc"), found, (*parts, "peers-spline")).write(tmp_path)
     text = written.read_text()
     assert text.startswith("# On Card X, 141 GiB")
     assert ("Missed" in text) == bool(missed)
@@ -133,6 +140,12 @@ def test_a_fit_below_the_accuracy_took_no_time_that_counts() -> None:
     assert below.reached is False
 
 
+def test_a_test_of_a_card_that_was_skipped_there_is_missed() -> None:
+    rows = [{"test": name, "outcome": outcome} for name, outcome in (("a", "passed"), ("b", "skipped"))]
+    (figure,) = figures({"tests": rows}, card=True)
+    assert (figure.value, figure.reached) == (1, False)
+
+
 def test_what_is_not_finite_reaches_no_goal() -> None:
     named = {"model": "m", "engine": "torch", "precision": "float32", "operation": "decode"}
     rows = [named | {"error": e} for e in (1e-6, float("nan"), 1e-7)]
@@ -140,92 +153,23 @@ def test_what_is_not_finite_reaches_no_goal() -> None:
     assert figure.reached is False
 
 
-def test_a_finished_part_is_not_run_again_and_another_commit_or_device_is(tmp_path: Path) -> None:
-    plan = _plan(tmp_path, "cpu")
-    marked = Kept("check", [{"model": "kept"}], FACTS)
-    write(plan, marked)
-    assert finish(plan, "check") == marked
-    assert read(_plan(tmp_path, "cpu", "abd"), "check") is None
-    assert read(_plan(tmp_path, "cuda"), "check") is None
+def test_a_compiled_peer_is_compiled_for_every_batch(tmp_path: Path) -> None:
+    """Past torch's limit of variants what is compiled would run eagerly, and nobody would know."""
+    peers, _ = contestants(Configuration("affine", transforms=1, width=8), torch.device("cpu"))
+    plan = Plan("cpu", tmp_path, "abc")
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True, recompile_limit=2):
+        for rows in (1, 2, 3):
+            arrays = {"x": np.zeros((rows, 16), np.float32), "condition": np.zeros((rows, 8), np.float32)}
+            peer_calls(plan, {"zuko": peers["zuko"]}, "score", arrays)[f"zuko, {COMPILED}"]()
 
 
-def test_a_failed_part_tells_why_and_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = _plan(tmp_path, "cpu")
-    monkeypatch.setattr(keeping, "_run", lambda command, limit_s: "its process ended with -9")
-    assert finish(plan, "check").error == "its process ended with -9"
-    again: list[str] = []
+def test_nothing_is_compiled_past_the_time_of_a_part() -> None:
+    def call() -> np.ndarray:
+        return np.zeros(1)
 
-    def better(command: list[str], limit_s: float) -> str:
-        again.append(command[3])
-        write(plan, Kept("check", [{"model": "new"}], FACTS))
-        return ""
+    def broken() -> np.ndarray:
+        raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(keeping, "_run", better)
-    assert finish(plan, "check").rows == [{"model": "new"}]
-    assert again == ["check"]
-    assert "**check failed**" in page(plan, [Kept("check", [], FACTS, "gone")], ("check",)).render()
-
-
-@pytest.mark.parametrize(("lacked", "again"), [("json", True), ("no_such_package", False)])
-def test_a_part_that_lacked_a_package_is_run_again_once_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacked: str, again: bool
-) -> None:
-    plan = _plan(tmp_path, "cpu")
-    marked = Kept("peers-wide", [{"seconds": {}, "notes": {lacked: MISSING}}], FACTS)
-    whole = Kept("peers-wide", [{"seconds": {}, "notes": {}}], FACTS)
-    write(plan, marked)
-    monkeypatch.setattr(keeping, "_run", lambda command, limit_s: write(plan, whole))
-    assert finish(plan, "peers-wide") == (whole if again else marked)
-
-
-def test_a_part_that_hangs_is_ended_at_the_limit(tmp_path: Path) -> None:
-    kept = finish(_plan(tmp_path, "cpu"), "check", limit_s=0.01)
-    assert kept.error == "it ran past 0.01 s"
-    assert read(_plan(tmp_path, "cpu"), "check") == kept
-
-
-def test_an_error_in_a_part_is_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PARTS, "broken", ("floors",))  # a module that measures nothing
-    kept = run(_plan(tmp_path, "cpu"), "broken")
-    assert (kept.rows, kept.error.split(":")[0]) == ([], "AttributeError")
-    assert kept.facts["device"].startswith("CPU")
-
-
-def test_sources_that_differ_from_the_commit_are_another_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "commit", lambda: "0123456789ab")
-    assert keeping.source() == "0123456789ab"
-    monkeypatch.setattr(keeping, "commit", lambda: "0123456789ab-dirty")
-    name = keeping.source()
-    assert name.startswith("0123456789ab-dirty-")
-    assert keeping.source() == name
-    monkeypatch.setattr(keeping, "_SOURCES", ("flows",))
-    assert keeping.source() != name
-
-
-def test_the_wheels_are_pinned_as_the_requirements_are() -> None:
-    chosen = needed()
-    for name in ("onnxruntime", "fastapi", "lightning", "zuko", "freia", "safetensors", "matplotlib"):
-        assert name in chosen
-    assert not {"torch", "polars", "pytest"} & set(chosen)
-    for path in (ROOT / "requirements").glob("*.txt"):
-        if path.name == "serving-peers.txt":  # an environment of its own
-            continue
-        listed = pins(path)
-        assert {name: listed[name] for name in chosen.keys() & listed.keys()} == {
-            name: chosen[name] for name in chosen.keys() & listed.keys()
-        }, path.name
-
-
-@pytest.mark.full
-@pytest.mark.timeout(1200)
-def test_the_script_runs_every_part_on_a_cpu(tmp_path: Path) -> None:
-    environment = {**os.environ, "DEVICE": "cpu", "OUT": str(tmp_path / "page"), "OMP_NUM_THREADS": "1"}
-    command = ["benchmarks/gpu.sh", "--folder", str(tmp_path / "parts"), "--source", "test"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=1200)
-    for part in PARTS:
-        kept = json.loads((tmp_path / "parts" / f"{part}-cpu-test.json").read_text())
-        assert kept["rows"], part
-        assert not kept["error"], part
-    text = (tmp_path / "page" / "gpu.md").read_text()
-    assert all(f"## {part}" in text for part in PARTS)
-    assert "failed" not in text.split("## How it was measured")[0].split("## check")[0]
+    working, failed = called_once({"a": call, "b": broken}, ends=inf)
+    assert (list(working), failed) == (["a"], {"b": "RuntimeError: no such operator"})
+    assert called_once({"a": call, "b": broken}, ends=0.0) == ({}, {})

@@ -1,19 +1,28 @@
-"""What the tests of steps share: phases of small fits, their gradients, a kill, and a recording without a card."""
+"""What the tests of steps share: phases of small fits, their gradients, their ends, and a recording without a card."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from tests.training.conftest import shaped, tiny
 from tests.training.small_models import LATENT
+from tests.training.test_resume import assert_equal_trees
+from training.callbacks import LAST, Interrupted
+from training.checkpoint_io import load
+from training.datasets.base import Dataset
 from training.feed import feed
+from training.fit import fit
 from training.gradients import Gradients
 from training.modelling import fresh_model
+from training.module import FitModule
 from training.optimizers import optimizer_of, parameters_of
 from training.order import Order
 from training.phase import Phase, Prepared
@@ -79,14 +88,53 @@ class Killed(Exception):
 
 
 class Kill(Callback):
-    """Behind step 9, whose checkpoint is not written any more."""
+    """Behind a step, whose checkpoint is not written any more."""
+
+    def __init__(self, step: int = 9) -> None:
+        self.step = step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Raises Killed."""
-        if batch == 9:
-            raise Killed
+        if batch == self.step:
+            self.end(cast(FitModule, pl_module))
+
+    def end(self, module: FitModule) -> None:
+        """At once."""
+        raise Killed
+
+
+class Interrupt(Kill):
+    """Ctrl-C in a step."""
+
+    def end(self, module: FitModule) -> None:
+        """The fit leaves a checkpoint first."""
+        signal.raise_signal(signal.SIGINT)
+
+
+def state_at_the_end(recipe: Recipe, dataset: Dataset, folder: Path, end: Kill) -> dict[str, Any]:
+    """The checkpoint of a fit that `end` ended.
+
+    Asserts that it holds finite weights, and that the fit goes on from it to the very same checkpoint, optimizer, guard
+    and sums, that one that was not ended comes to.
+    """
+    raised = Interrupted if isinstance(end, Interrupt) else Killed
+
+    def run(name: str, *callbacks: Callback, resume: bool = False) -> dict[str, Any]:
+        fit(recipe, dataset, folder / name, callbacks=callbacks, resume=resume, say=lambda text: None)
+        state: dict[str, Any] = load(folder / name / "flow" / LAST)
+        return state
+
+    whole = run("whole")
+    with pytest.raises(raised):
+        run("ended", end)
+    ended: dict[str, Any] = load(folder / "ended" / "flow" / LAST)
+    assert all(bool(value.isfinite().all()) for value in ended["state_dict"].values())
+    resumed = run("ended", resume=True)
+    for part in ("state_dict", "optimizer_states", "fit"):
+        assert_equal_trees(resumed[part], whole[part])
+    return ended
 
 
 class Recording:

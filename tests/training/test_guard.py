@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from tests.training.conftest import tiny
-from tests.training.stepping import Kill, Killed
-from tests.training.test_resume import assert_equal_trees
+from tests.training.stepping import Interrupt, Kill, state_at_the_end
 from training import datasets
 from training.averaging import Average
 from training.callbacks import LAST, Interrupted
@@ -24,10 +20,12 @@ from training.datasets.base import Dataset, Split
 from training.errors import FitError
 from training.fit import fit
 from training.guard import Guard
+from training.module import FitModule
 from training.order import Order
 from training.seeds import derive
 
 RECIPE = tiny(fit__batch=100, fit__steps_per_epoch=None, model__preprocessing=[])  # 24 steps see every row once
+SELDOM = RECIPE.model_copy(update={"fit": RECIPE.fit.model_copy(update={"checkpoint_steps": 500})})
 
 
 def poisoned(steps: list[int]) -> Dataset:
@@ -85,33 +83,28 @@ def test_restoring_brings_back_weights_and_optimizer_state() -> None:
     assert guard.factor == pytest.approx(0.09) and torch.equal(module.weight, good["weight"])
 
 
-class Interrupt(Callback):
-    """Ctrl-C in step 6, between two checkpoints of the recipe."""
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if batch == 6:
-            signal.raise_signal(signal.SIGINT)
+@pytest.mark.parametrize(("end", "position"), [(Interrupt(6), 7), (Kill(9), 8)], ids=["Ctrl-C", "kill"])
+def test_a_fit_that_goes_on_goes_back_to_the_same_weights(tmp_path: Path, end: Kill, position: int) -> None:
+    """Ended between two checkpoints, a few steps before the bad one."""
+    assert state_at_the_end(RECIPE, poisoned([10]), tmp_path, end)["fit"]["position"] == position
 
 
-@pytest.mark.parametrize(("end", "raised", "position"), [(Interrupt, Interrupted, 7), (Kill, Killed, 8)])
-def test_a_fit_that_goes_on_goes_back_to_the_same_weights(
-    tmp_path: Path, end: type[Callback], raised: type[Exception], position: int
-) -> None:
-    def run(name: str, *callbacks: Callback, resume: bool = False) -> dict[str, Any]:
-        silent: dict[str, Any] = {"say": lambda text: None}
-        fit(RECIPE, poisoned([10]), tmp_path / name, callbacks=callbacks, resume=resume, **silent)
-        state: dict[str, Any] = load(tmp_path / name / "flow" / LAST)
-        return state
+class Spoil(Interrupt):
+    """Weights that a step has made infinite, and Ctrl-C."""
 
-    whole = run("whole")
-    with pytest.raises(raised):
-        run("ended", end())
-    assert load(tmp_path / "ended" / "flow" / LAST)["fit"]["position"] == position
-    resumed = run("ended", resume=True)
-    for part in ("state_dict", "optimizer_states", "fit"):
-        assert_equal_trees(resumed[part], whole[part])
+    def end(self, module: FitModule) -> None:
+        with torch.no_grad():
+            next(module.fitted.parameters()).fill_(float("inf"))
+        super().end(module)
+
+
+def test_spoilt_weights_are_not_what_ctrl_c_leaves(folder: Path) -> None:
+    """The fit goes on for the step in which the guard finds out."""
+    with pytest.raises(Interrupted, match="stopped after step 8 of 72"):
+        fit(SELDOM, datasets.load(RECIPE.data), folder, callbacks=[Spoil(6)], say=lambda text: None)
+    state = load(folder / "flow" / LAST)
+    assert state["fit"]["restorations"] == 1
+    assert all(bool(value.isfinite().all()) for value in state["state_dict"].values())
 
 
 def test_a_validation_that_is_never_finite_is_an_error(folder: Path) -> None:

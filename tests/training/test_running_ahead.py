@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tests.training.conftest import tiny
-from tests.training.stepping import Kill, Killed, recorded
+from tests.training.stepping import Interrupt, Kill, Killed, recorded, state_at_the_end
 from tests.training.test_guard import RECIPE, poisoned
 from tests.training.test_resume import assert_same
 from training import datasets
@@ -26,6 +26,7 @@ from training.settings import Step
 
 LONG: dict[str, Any] = {"fit__batch": 100, "fit__steps_per_epoch": None, "model__preprocessing": [], "fit__epochs": 4}
 QUIET = RECIPE.model_copy(update={"fit": RECIPE.fit.model_copy(update={"checkpoint_steps": 500, "epochs": 1})})
+TWICE = RECIPE.model_copy(update={"fit": RECIPE.fit.model_copy(update={"checkpoint_steps": 9, "epochs": 2})})
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +97,12 @@ def test_a_killed_fit_goes_on_to_the_very_same_weights(tmp_path: Path, way: Step
     resumed = fit(recipe, dataset, tmp_path / "run", resume=True)
     assert_same(resumed, whole)
     assert resumed.ways == whole.ways == {"flow": way}
+
+
+@pytest.mark.parametrize(("end", "position"), [(Interrupt(12), 13), (Kill(12), 9)], ids=["Ctrl-C", "kill"])
+def test_a_fit_that_ended_before_the_host_saw_the_bad_step_goes_on_as_if_it_had_not(
+    tmp_path: Path, end: Kill, position: int
+) -> None:
+    """Step 10 is bad. The host looks before the checkpoint behind step 17, whether the fit ended meanwhile or not."""
+    ended = state_at_the_end(TWICE, poisoned([10]), tmp_path, end)["fit"]
+    assert (ended["position"], ended["restorations"]) == (position, 0)
