@@ -22,12 +22,12 @@ from model_store.signature import Operation
 from service.cores import own_cores
 from service.scheduling.calls import Asked, OnStart, Outcome, Timing, asked, compute
 from service.scheduling.cost import Busy, Cost, Stretch
+from service.scheduling.gathering import Gathering
 from service.scheduling.jobs import Batch, Job, Kind
 from service.scheduling.layout import Dense, Layout
 from service.scheduling.scheduler import Pace, Scheduler
 
 SERIES_S = 0.1  # seconds after which the loop is told of the calls that an engine thread made by itself
-_TURNS, _MOST_TURNS = 2, 8
 CAUTION = 2.0  # what is admitted should be done in half its time: the queue stays long enough, and answers in time
 OnBatch = Callable[[Loaded, Operation, int, float], None]
 Call = tuple[Batch, Outcome]
@@ -80,9 +80,7 @@ class Driver:
         self._works = threading.Lock()
         self._state = threading.RLock()  # of the scheduler, and of what is learnt of calls
         self._busy = Busy()
-        self._pulling = False
-        self._submitted = 0
-        self._shares_core = False
+        self._gathering = Gathering(self._pull)
         self._closed = False
         self._lost = False
         self._stretch = Stretch()
@@ -136,7 +134,7 @@ class Driver:
         done = loop.create_future()
         kind = _kind(loaded, work.operation)
         self._devices[kind] = device = loaded.engine.device
-        self._shares_core = self._cores == 1 and device == "cpu"
+        self._gathering.shares_core = self._cores == 1 and device == "cpu"
         arrived = monotonic()
         with self._state:
             alone, stretch = self._scheduler.seconds(kind, work.rows), self._stretch.factor
@@ -155,8 +153,7 @@ class Driver:
                 arrived=arrived,
             )
             self._scheduler.submit(job)
-        self._submitted += 1
-        self._pull_soon()
+        self._gathering.came()
         try:
             return await done
         finally:
@@ -196,28 +193,8 @@ class Driver:
         for job in self._abandon():  # whose call failed meanwhile, and will not be tried again
             asked(job).done.cancel()
 
-    def _pull_soon(self) -> None:
-        """Pull after two turns of the loop: it has then read and submitted all that is there, and one call takes it.
-
-        A busy loop makes the engine wait, which costs nothing as the loop is the slower one; an idle one turns at once.
-        Where both have one core, either waits for the other anyway: then the answers of the last call go out first, and
-        for as many turns as those who got them ask again, so that one call takes the rows of all.
-        """
-        if not self._pulling:
-            self._pulling = True
-            asyncio.get_running_loop().call_soon(self._turn, 1, self._submitted)
-
-    def _turn(self, turns: int, submitted: int) -> None:
-        """The loop has turned so many times; `submitted`: works when it began to."""
-        coming = self._shares_core and (turns == _TURNS or self._submitted > submitted)
-        if turns < _TURNS or (coming and turns < _MOST_TURNS):
-            asyncio.get_running_loop().call_soon(self._turn, turns + 1, self._submitted)
-        else:
-            self._pull()
-
     def _pull(self) -> None:
         """Hand out as many calls as may be."""
-        self._pulling = False
         if self._closed:
             return
         with self._state:
@@ -273,7 +250,7 @@ class Driver:
             self._on_shortage(loaded, operation)
         elif isinstance(outcome.error, EngineLost):
             self.lose()
-        self._pull_soon()
+        self._gathering.pull_soon()
         for job in jobs:
             if job.accepted == job.rows and not job.done.done():
                 job.done.set_result(job.timing)
