@@ -182,10 +182,12 @@ class DecodeWork:
         """
         found: list[dict[str, Column]] = [{} for _ in chunks]
         for place, part in enumerate(chunks[0][0]._parts):
-            drawn = [chunk for chunk in chunks if not (chunk[0]._told or part.name in chunk[0]._drawing.given)]
-            lacking = [(work, start, stop) for work, start, stop in drawn if work._lacks(place, start, stop)]
-            ahead = [(work, start, work._ahead_of(place, start, stop)) for work, start, stop in lacking]
-            demands = [(work._sources[place], work._runs(start, stop)) for work, start, stop in ahead]
+            lacking = [
+                (work, start, work._ahead_of(place, start, stop))
+                for work, start, stop in chunks
+                if not (work._told or part.name in work._drawing.given) and work._lacks(place, start, stop)
+            ]
+            demands = [(work._sources[place], work._runs(start, stop)) for work, start, stop in lacking]
             for (work, start, _), numbers in zip(lacking, draw_together(demands) if demands else (), strict=True):
                 work._ahead[place] = start, numbers
             for inputs, (work, start, stop) in zip(found, chunks, strict=True):

@@ -22,6 +22,7 @@ UNSENT = 499
 """What counts as the status of an answer that did not go out."""
 _OURS = token_hex(8)
 _counted = count(1)
+_HOST_STAGES = ("parse", "encode")
 _SAFE = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -102,6 +103,8 @@ def usual_head(fields: Iterable[tuple[bytes, bytes]], response: Whole, record: R
 
 
 def _timing(record: RequestRecord) -> bytes:
-    total = perf_counter() - record.started
-    seconds: dict[str, float] = {"queue": 0.0, "compute": 0.0, **record.seconds, "total": total}  # type: ignore[dict-item]
-    return b", ".join([b"%b;dur=%.3f" % (name.encode(), 1000 * value) for name, value in seconds.items()])
+    taken = record.seconds
+    more = [b", %b;dur=%.3f" % (stage.encode(), 1000 * taken[stage]) for stage in taken if stage in _HOST_STAGES]
+    compute, total = taken.get("compute", 0.0), perf_counter() - record.started
+    first = b"queue;dur=%.3f, compute;dur=%.3f" % (1000 * taken.get("queue", 0.0), 1000 * compute)
+    return b"%b%b, total;dur=%.3f" % (first, b"".join(more), 1000 * total)
