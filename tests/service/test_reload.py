@@ -134,7 +134,7 @@ def test_a_deleted_model_is_forgotten(service: Running, store: Store) -> None:
     version(service)
     store.delete("m", 1, force=True)
     until(lambda: service.client.post("/loglik", json=BODY).status_code == 404, "the 404")
-    assert not any(("model", "m") in labels for _, labels in service.metrics())
+    until(lambda: not any(("model", "m") in labels for _, labels in service.metrics()), "the end of its series")
     assert service.client.get("/readyz").status_code == 200
 
 
