@@ -106,6 +106,8 @@ def describe(spec: ConditionSpec) -> str:
 
 
 def _labels(spec: LabelCondition, value: Any, pointer: str, rank: Rank, max_count: int | None) -> Conditions:
+    if type(value) is int and 0 <= value < len(spec.classes) and rank != "many":
+        return _one_label(value)
     single = not isinstance(value, (list, tuple)) and not (isinstance(value, np.ndarray) and value.ndim > 0)
     if isinstance(value, np.ndarray):
         if value.ndim > 1:

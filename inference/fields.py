@@ -140,6 +140,8 @@ def seed(value: Any, pointer: str = "/seed") -> int:
 
 def whole(value: Any, pointer: str, low: int, high: int | None = None) -> int:
     """An integer low <= value <= high; no booleans, no fractions."""
+    if type(value) is int and low <= value and (high is None or value <= high):
+        return value
     integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
     if not integer or value < low or (high is not None and value > high):
         wanted = f"expected an integer {low} or more" if high is None else f"expected an integer {low}..{high}"

@@ -73,13 +73,17 @@ class _Philox(threading.local):
         self._state = self._generator.state
         self._counter, self._keys = self._state["state"]["counter"], self._state["state"]["key"]
 
-    def words(self, key: tuple[int, int], stream: int, block: int, blocks: int) -> np.ndarray:
-        """The 64-bit words of blocks [block, block + blocks) of a stream."""
-        # numpy advances the counter before it makes a block, hence the b + 1 of the layout above.
-        self._counter[0], self._counter[1] = block, stream
-        self._keys[0], self._keys[1] = key
-        self._generator.state = self._state
-        return self._generator.random_raw(blocks * _WORDS_PER_BLOCK)
+    def words(self, runs: Sequence[tuple[tuple[int, int], int, int, int]]) -> list[np.ndarray]:
+        """The 64-bit words of blocks [block, block + blocks) of a stream, for each run (key, stream, block, blocks)."""
+        generator, state, counter, keys = self._generator, self._state, self._counter, self._keys
+        found = []
+        for key, stream, block, blocks in runs:
+            # numpy advances the counter before it makes a block, hence the b + 1 of the layout above.
+            counter[0], counter[1] = block, stream
+            keys[0], keys[1] = key
+            generator.state = state
+            found.append(generator.random_raw(blocks * _WORDS_PER_BLOCK))
+        return found
 
 
 _philox = _Philox()
@@ -87,7 +91,7 @@ _philox = _Philox()
 
 def draw_together(demands: Sequence[tuple[NoiseSource, Sequence[Run]]]) -> list[np.ndarray]:
     """What each source's `draw_runs` says of its runs, for sources of one distribution, transformed in one go."""
-    words: list[np.ndarray] = []
+    needed: list[tuple[tuple[int, int], int, int, int]] = []
     spans: list[list[tuple[int, int]]] = []
     filled = 0
     part, size = demands[0][0].part, demands[0][0].part.size
@@ -97,12 +101,13 @@ def draw_together(demands: Sequence[tuple[NoiseSource, Sequence[Run]]]) -> list[
         kept = []
         for stream, start, stop in runs:
             block, skipped = divmod(start * size, _PER_BLOCK)
-            needed = skipped + (stop - start) * size
-            blocks = -(-needed // _PER_BLOCK)
-            words.append(_philox.words(source.key, stream, block, blocks))
-            kept.append((filled + skipped, filled + needed))
+            end = skipped + (stop - start) * size
+            blocks = -(-end // _PER_BLOCK)
+            needed.append((source.key, stream, block, blocks))
+            kept.append((filled + skipped, filled + end))
             filled += blocks * _PER_BLOCK
         spans.append(kept)
+    words = _philox.words(needed)
     raw = words[0] if len(words) == 1 else np.concatenate(words)
     numbers = normals(raw) if part.distribution == "normal" else uniforms(raw)
     drawn = []

@@ -8,8 +8,8 @@ app's way.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -27,7 +27,6 @@ from service.pipeline import Pipeline
 from service.problems import Problem, internal
 
 Field = tuple[bytes, bytes]
-Write = Callable[[Response, RequestRecord], None]
 
 _log = logging.getLogger("condflow.service")
 _CONNECTED = (b"connection", b"keep-alive")
@@ -45,6 +44,18 @@ class Known:
     scope: Scope
     record: RequestRecord
     ring: KeyRing
+
+
+class Client(Protocol):
+    """Who waits for the answer."""
+
+    def write(self, response: Response, record: RequestRecord) -> None:
+        """Take the whole answer."""
+        ...
+
+    def end(self) -> None:
+        """Nothing is done for the request any more."""
+        ...
 
 
 class Lane:
@@ -94,8 +105,8 @@ class Lane:
             return None
         return None if exchange.streams else Known(offered_id(fields), operation, exchange, scope, record, ring)
 
-    async def answer(self, known: Known, body: bytes, connection: Connection, write: Write) -> None:
-        """Answer one request, whose body is no longer than its exchange allows, by one call of `write`."""
+    async def answer(self, known: Known, body: bytes, connection: Connection, client: Client) -> None:
+        """Answer one request, whose body is no longer than its exchange allows."""
         record = RequestRecord(known.request_id or new_id(), known.record.headers)
         record.tenant = known.record.tenant
         status = UNSENT
@@ -109,7 +120,7 @@ class Lane:
             except Exception:
                 _log.exception("request %s failed", record.request_id)
                 response = internal(record.request_id).response(known.scope)
-            write(response, record)
+            client.write(response, record)
             status = response.status_code
         except ClientDisconnect:
             record.cancelled = True
@@ -120,3 +131,4 @@ class Lane:
             self._metrics.finish(record, status)
             if record.lease is not None:
                 record.lease.release()
+            client.end()

@@ -6,6 +6,7 @@ another one, goes the app's way.
 
 from __future__ import annotations
 
+from asyncio import Task
 from typing import Any
 
 from starlette.responses import Response
@@ -104,10 +105,8 @@ class WholeProtocol(PipeliningProtocol):
         self._unset_keepalive_if_required()
         cycle = WholeCycle(self)
         self.cycle = self._answering = cycle  # type: ignore[assignment]
-        answer = self.lane.answer(known, body, self._connection, cycle.write)
-        task = self.loop.create_task(answer)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        cycle.task = self.loop.create_task(self.lane.answer(known, body, self._connection, cycle))
+        self.tasks.add(cycle.task)
 
     def _go_the_long_way(self) -> None:
         self._known = None
@@ -141,6 +140,7 @@ class WholeCycle:
     response_complete = False
     disconnected = False
     keep_alive = True
+    task: Task[None]
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -161,3 +161,7 @@ class WholeCycle:
         if not self.keep_alive:
             protocol.transport.close()
         protocol.on_response_complete()
+
+    def end(self) -> None:
+        """The server need not wait for it any more, where it shuts down."""
+        self._protocol.tasks.discard(self.task)
