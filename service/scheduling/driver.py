@@ -85,6 +85,9 @@ class Driver:
         self._lost = False
         self._stretch = Stretch()
         self._followed: float | None = None
+        self._at_most = (
+            0.0  # seconds of all that waits: as it was at the last pull, and each one's that came since alone
+        )
 
     @property
     def lost(self) -> bool:
@@ -138,7 +141,7 @@ class Driver:
         arrived = monotonic()
         with self._state:
             alone, stretch = self._scheduler.seconds(kind, work.rows), self._stretch.factor
-            if refusable:
+            if refusable and CAUTION * stretch * (self._at_most + alone) > deadline - arrived:
                 self._refuse_late(kind, work.rows, alone, deadline - arrived)
             job = Asked(
                 kind,
@@ -153,6 +156,7 @@ class Driver:
                 arrived=arrived,
             )
             self._scheduler.submit(job)
+            self._at_most += alone
         self._gathering.came()
         try:
             return await done
@@ -205,6 +209,7 @@ class Driver:
                     if not chunk.start:
                         asked(chunk.job).on_start()
                 self._calls.put(batch)
+            self._at_most = self._scheduler.backlog
 
     def _start_engines(self, loop: asyncio.AbstractEventLoop, wanted: int) -> None:
         """As many threads as calls may be in flight."""
