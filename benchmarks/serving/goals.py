@@ -56,7 +56,7 @@ def goodput(record: Record) -> float | None:
 
 def figures(raws: Raws) -> list[Figure]:
     """All figures, as far as both sides were measured."""
-    wait = f"1.5 chunks of {CHUNK_MS:g} ms; a row waits for one, and is computed in the next beside the large one"
+    wait = f"1.5 chunks of {CHUNK_MS:g} ms; a row waits for one; few go first, in a call of their own"
     found = [
         _beside(raws, "a: requests/s at 64 clients / best peer's", rate(_CLIENTS), 4.0, "higher", "best peer"),
         _share_of_noop(raws),
