@@ -67,10 +67,14 @@ class Lane:
         self._known: dict[bytes, tuple[Known, int]] = {}
 
     def remember(self, head: bytes, known: Known, length: int) -> None:
-        """That these bytes, the empty line with them, are such a head, and how long the body is behind it."""
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[head] = known, length
+        """That these bytes, the empty line with them, are such a head, and how long the body is behind it.
+
+        A head with a request's own id does not come again.
+        """
+        if known.request_id is None:
+            if len(self._known) >= _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[head] = known, length
 
     def recall(self, head: bytes, length: int) -> Known | None:
         """What such bytes mean with so long a body behind them; None where that is not known."""

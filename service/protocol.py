@@ -60,6 +60,7 @@ class BoundedProtocol(WholeProtocol):
 
     def begin(self, known: Known, body: bytes) -> None:
         """A whole request is there."""
+        self._head_bytes = 0
         self._stop_clock()
         super().begin(known, body)
 

@@ -1,7 +1,7 @@
 """The protocol's part in the short way: a request that came whole, in one read, goes down the lane.
 
-Whether it does is seen when what was read is parsed: one whose body goes on in another read, or that waits behind
-another one, goes the app's way.
+Whether it does is seen when what was read is parsed: one whose body goes on in another read or behind a slice of it
+(`service.pipelining`), or that waits behind another one, goes the app's way.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class WholeProtocol(PipeliningProtocol):
     def on_headers_complete(self) -> None:
         """Look whether the lane is free, and wants it."""
         parser = self.parser
-        if self._free and parser.get_method() == b"POST" and parser.get_http_version() == "1.1":
+        persists = parser.get_http_version() == "1.1" and parser.should_keep_alive()
+        if self._free and persists and parser.get_method() == b"POST":
             self._known = self.lane.read(self.url, self.headers)
         if self._known is None:
             self._open()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from service.keys import new_key
 from service.lane import Lane
+from service.protocol import HEAD_BYTES
 from tests.service.harness import Running, running, until
 from tests.service.slow import slow_down
 from tests.service.test_pipelining import connected, next_answer
@@ -137,6 +138,40 @@ def test_what_needs_the_app_goes_there(
         connection.sendall(head_of(target, body, {**JSON, **fields}, start) + body)
         assert int(stream.readline().split()[1]) == status
         assert lane.count == 0
+
+
+def test_a_connection_that_the_client_ends_by_another_header_ends(service: Running) -> None:
+    body = json.dumps(ONE).encode()
+    with taken(service) as lane, connected(service) as (connection, _), connection.makefile("rb") as stream:
+        connection.sendall(head_of("/sample", body, {**JSON, "Proxy-Connection": "close"}) + body)
+        status, headers, _ = next_answer(stream)
+        assert (status, headers[b"connection"], stream.read(), lane.count) == (200, b"close", b"", 0)
+
+
+def test_empty_lines_between_requests_do_not_add_up(service: Running) -> None:
+    body = json.dumps(ONE).encode()
+    request, empty = head_of("/sample", body, JSON) + body, b"\r\n" * 8192
+    with taken(service) as lane, connected(service) as (connection, protocol), connection.makefile("rb") as stream:
+        rounds = HEAD_BYTES // len(empty) + 2
+        for _ in range(rounds):
+            connection.sendall(empty)
+            until(lambda: protocol._head_bytes == len(empty), "the empty lines")
+            connection.sendall(request)
+            assert next_answer(stream)[0] == 200
+        assert lane.count == rounds
+
+
+def test_heads_with_an_id_of_their_own_are_not_kept(service: Running) -> None:
+    with taken(service):
+        known = service.server.config.http_protocol_class.lane._known  # type: ignore[union-attr]
+        body = json.dumps(ONE).encode()
+        before = len(known)
+        for place in range(3):
+            head = head_of("/sample", body, {**JSON, "X-Request-Id": f"only-{place}"})
+            assert asked(service, head, body)[0] == 200
+        assert len(known) == before
+        assert asked(service, head_of("/sample", body, {**JSON, "X-Other": "1"}), body)[0] == 200
+        assert len(known) == before + 1
 
 
 def test_a_request_behind_another_one_waits_its_turn(service: Running) -> None:
