@@ -1,4 +1,4 @@
-"""Copies that take long, on a CPU that copies beside its computing as a card does: neighbours go on, none is mixed up."""
+"""Copies that take long, on a CPU that copies beside its computing as a card does: others go on, none is mixed up."""
 
 from __future__ import annotations
 
