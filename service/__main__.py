@@ -49,9 +49,10 @@ def main(
 
             raise typer.Exit(supervise(settings, devices))
         from inference.loading import check_device
-        from service.serve import serve
+        from service.serve import check_free, serve
 
         check_device(devices[0])
+        check_free(settings.host, settings.port)
         serve(settings.model_copy(update={"device": devices[0]}))
     except (EngineError, KeyLineError, OSError) as error:
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE

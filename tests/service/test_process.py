@@ -145,8 +145,8 @@ def test_a_missing_card_is_said_at_once(tmp_path: Path) -> None:
 
 def test_a_taken_port_says_so(service_port: int, tmp_path: Path) -> None:
     done = run("--store", str(tmp_path), "--port", str(service_port))
-    assert done.returncode != 0
-    assert "already in use" in done.stderr
+    assert done.returncode == 1
+    assert "already in use" in done.stderr and f"PORT={service_port + 1}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -111,7 +111,8 @@ def _refuse_text(config: TableData, arrays: dict[str, np.ndarray]) -> None:
         table_checks.refuse_text(name, arrays[name], why)
     if config.kind == "vector" or (config.kind == "auto" and len(config.condition) > 1):
         for name in config.condition:
-            table_checks.refuse_text(name, arrays[name], "holds text; a label stands alone in --condition")
+            why = "holds text; a label stands alone in --condition, or is a column of 0 and 1 for each of its values"
+            table_checks.refuse_text(name, arrays[name], why)
     elif config.kind == "auto" and config.condition:
         (name,) = config.condition
         why = "text among numbers; put a number there, or take the column as a label with --set data.kind=label"
