@@ -49,7 +49,8 @@ def main(
 
             raise typer.Exit(supervise(settings, devices))
         from inference.loading import check_device
-        from service.serve import check_free, serve
+        from service.serve import serve
+        from service.workers.address import check_free
 
         check_device(devices[0])
         check_free(settings.host, settings.port)

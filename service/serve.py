@@ -134,14 +134,6 @@ def serve(settings: Settings, make: MakeServer = Server) -> None:
         raise EngineLost(f"device {settings.device} is lost, which only a new process may cure")
 
 
-def check_free(host: str, port: int) -> None:
-    """Raise OSError where somebody listens there: uvicorn would end the process with a line in the log."""
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-
-
 def _collect_rarely() -> None:
     """What is there already is never looked at again, and young objects only when there are many more than were freed.
 

@@ -11,10 +11,15 @@ def reserve(host: str, port: int) -> tuple[list[socket.socket], int]:
 
     Raises OSError where somebody listens there already, also where he would share.
     """
-    for probe in _bound(host, port, shared=False):
-        probe.close()
+    check_free(host, port)
     held = _bound(host, port, shared=True)
     return held, held[0].getsockname()[1]
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise OSError where somebody listens there already."""
+    for probe in _bound(host, port, shared=False):
+        probe.close()
 
 
 def shared(host: str, port: int) -> list[socket.socket]:
